@@ -1,0 +1,85 @@
+package api
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Position is an event's place in the history of the store: its revision and
+// its place inside the revision, from 0. The zero Position is before every event.
+type Position struct {
+	Revision int64
+	Sub      int64
+}
+
+// End is the position of the last possible event of a revision: everything up
+// to End(r) includes all of r.
+func End(revision int64) Position { return Position{revision, maxSub} }
+
+const maxSub = 1<<31 - 1
+
+// Compare is negative, zero or positive as p is before, at or after q.
+func (p Position) Compare(q Position) int {
+	if c := cmp.Compare(p.Revision, q.Revision); c != 0 {
+		return c
+	}
+	return cmp.Compare(p.Sub, q.Sub)
+}
+
+// After reports whether p is after q.
+func (p Position) After(q Position) bool { return p.Compare(q) > 0 }
+
+// String is the text form, "revision.sub".
+func (p Position) String() string {
+	return strconv.FormatInt(p.Revision, 10) + "." + strconv.FormatInt(p.Sub, 10)
+}
+
+// ParsePosition is the inverse of String. A bare revision means its end.
+func ParsePosition(s string) (Position, error) {
+	rev, sub, dotted := strings.Cut(s, ".")
+	r, err := strconv.ParseInt(rev, 10, 64)
+	if err != nil || r < 0 {
+		return Position{}, fmt.Errorf("position %q: want REVISION.SUB", s)
+	}
+	if !dotted {
+		return End(r), nil
+	}
+	n, err := strconv.ParseInt(sub, 10, 64)
+	if err != nil || n < 0 || n > maxSub {
+		return Position{}, fmt.Errorf("position %q: want REVISION.SUB", s)
+	}
+	return Position{r, n}, nil
+}
+
+// Epoch names one grant to publish events: by the Raft term of the leader that
+// gave it and a number within the term. Later epochs are greater.
+type Epoch struct {
+	Term uint64
+	N    uint64
+}
+
+// Compare is negative, zero or positive as e is before, at or after f.
+func (e Epoch) Compare(f Epoch) int {
+	if c := cmp.Compare(e.Term, f.Term); c != 0 {
+		return c
+	}
+	return cmp.Compare(e.N, f.N)
+}
+
+// String is the text form, "term.n".
+func (e Epoch) String() string {
+	return strconv.FormatUint(e.Term, 10) + "." + strconv.FormatUint(e.N, 10)
+}
+
+// ParseEpoch is the inverse of String.
+func ParseEpoch(s string) (Epoch, error) {
+	term, n, ok := strings.Cut(s, ".")
+	t, err1 := strconv.ParseUint(term, 10, 64)
+	m, err2 := strconv.ParseUint(n, 10, 64)
+	if !ok || err1 != nil || err2 != nil {
+		return Epoch{}, fmt.Errorf("epoch %q: want TERM.N", s)
+	}
+	return Epoch{t, m}, nil
+}
