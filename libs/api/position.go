@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -36,21 +37,26 @@ func (p Position) String() string {
 	return strconv.FormatInt(p.Revision, 10) + "." + strconv.FormatInt(p.Sub, 10)
 }
 
-// ParsePosition is the inverse of String. A bare revision means its end.
+// ParsePosition is the inverse of String, and takes no other form but a bare
+// revision, which means its end.
 func ParsePosition(s string) (Position, error) {
 	rev, sub, dotted := strings.Cut(s, ".")
-	r, err := strconv.ParseInt(rev, 10, 64)
-	if err != nil || r < 0 {
-		return Position{}, fmt.Errorf("position %q: want REVISION.SUB", s)
+	r, ok1 := parseDecimal(rev, math.MaxInt64)
+	if !dotted && ok1 {
+		return End(int64(r)), nil
 	}
-	if !dotted {
-		return End(r), nil
+	n, ok2 := parseDecimal(sub, maxSub)
+	if !ok1 || !ok2 {
+		return Position{}, fmt.Errorf("position %.40q: want REVISION.SUB", s)
 	}
-	n, err := strconv.ParseInt(sub, 10, 64)
-	if err != nil || n < 0 || n > maxSub {
-		return Position{}, fmt.Errorf("position %q: want REVISION.SUB", s)
-	}
-	return Position{r, n}, nil
+	return Position{int64(r), int64(n)}, nil
+}
+
+// parseDecimal reads a number from 0 to limit as strconv writes it: no sign, no
+// leading zero, so that equal values have equal texts.
+func parseDecimal(s string, limit uint64) (uint64, bool) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil && n <= limit && (s[0] != '0' || len(s) == 1)
 }
 
 // Epoch names one grant to publish events: by the Raft term of the leader that
@@ -73,13 +79,13 @@ func (e Epoch) String() string {
 	return strconv.FormatUint(e.Term, 10) + "." + strconv.FormatUint(e.N, 10)
 }
 
-// ParseEpoch is the inverse of String.
+// ParseEpoch is the inverse of String, and takes no other form.
 func ParseEpoch(s string) (Epoch, error) {
-	term, n, ok := strings.Cut(s, ".")
-	t, err1 := strconv.ParseUint(term, 10, 64)
-	m, err2 := strconv.ParseUint(n, 10, 64)
-	if !ok || err1 != nil || err2 != nil {
-		return Epoch{}, fmt.Errorf("epoch %q: want TERM.N", s)
+	term, n, _ := strings.Cut(s, ".")
+	t, ok1 := parseDecimal(term, math.MaxUint64)
+	m, ok2 := parseDecimal(n, math.MaxUint64)
+	if !ok1 || !ok2 {
+		return Epoch{}, fmt.Errorf("epoch %.50q: want TERM.N", s)
 	}
 	return Epoch{t, m}, nil
 }

@@ -1,0 +1,65 @@
+# Everything a developer runs. Needs Go and nothing else; "make test" says what
+# it left out where more would be needed.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+MODULE  := github.com/kvorum/kvorum
+# The binaries, and the packages of all modules of the workspace.
+PROGRAMS := ./tools/kvorum ./services/node/cmd/kvorum-node ./services/watch/cmd/kvorum-watch
+PACKAGES := ./... ./libs/api/... ./libs/client/...
+COMPOSE  ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+# How long each fuzz target runs.
+FUZZTIME ?= 3s
+# Where generated code goes; "make stale" compares with another place.
+OUT ?= .
+
+.DEFAULT_GOAL := help
+.PHONY: help build test run up down lint tidy stale generate fuzz
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## static binaries in bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X $(MODULE)/libs/svc.Version=$(VERSION)" -o bin/ $(PROGRAMS)
+
+run: build ## a cluster on this machine without Docker, data in ./data
+	bin/kvorum dev --nodes 3 --data-dir ./data
+
+up: ## the stack in containers
+	$(COMPOSE) up --build
+
+down: ## stop the containers; the data stays
+	$(COMPOSE) down
+
+test: ## everything that can be tested on this machine
+	@FUZZTIME=$(FUZZTIME) sh tests/run.sh
+
+fuzz: ## every fuzz target for FUZZTIME (make fuzz FUZZTIME=1m)
+	@FUZZTIME=$(FUZZTIME) sh tests/fuzz.sh
+
+tidy: stale ## the repository's own rules, and generated code up to date
+	go run ./tools/tidy
+
+lint: ## golangci-lint where it is installed, else gofmt and go vet
+	@if command -v golangci-lint >/dev/null; then \
+		for m in . libs/api libs/client; do (cd $$m && golangci-lint run ./...) || exit 1; done; \
+	else \
+		echo "golangci-lint is not installed: gofmt and go vet only"; \
+		test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet $(PACKAGES); \
+	fi
+
+# The versions are part of the generated files. Debian 12 has this protoc
+# (protobuf-compiler); the plugin comes with
+# go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+generate: ## protobuf code; needs protoc 3.21.12 and protoc-gen-go v1.36.12
+	protoc -I libs/api/kvpb --go_out=$(OUT) --go_opt=module=$(MODULE) kv.proto
+	protoc -I libs/core/command -I libs/api/kvpb --go_out=$(OUT) --go_opt=module=$(MODULE) \
+		--go_opt=Mkv.proto=$(MODULE)/libs/api/kvpb command.proto
+
+# Fails if the generated code differs from what would be generated now, where
+# the two generators are present in the right versions.
+stale:
+	@if [ "$$(protoc --version 2>/dev/null) $$(protoc-gen-go --version 2>/dev/null)" != "libprotoc 3.21.12 protoc-gen-go v1.36.12" ]; then \
+		echo "protoc 3.21.12 or protoc-gen-go v1.36.12 is missing: generated code is not checked"; exit 0; fi; \
+	out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && $(MAKE) --silent generate OUT="$$out" && \
+	for f in $$(cd "$$out" && find . -name '*.pb.go'); do \
+		cmp -s "$$f" "$$out/$$f" || { echo "$$f is stale: run make generate"; exit 1; }; done

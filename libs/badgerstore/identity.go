@@ -1,0 +1,93 @@
+package badgerstore
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// formatVersion is of the files in the data directory. A higher one is refused.
+const formatVersion = 1
+
+// Identity says whose directory it is.
+type Identity struct {
+	ClusterID uint64 `json:"cluster_id"`
+	NodeID    uint64 `json:"node_id"`
+	Name      string `json:"name"`
+}
+
+// identityFile is DIR/IDENTITY, as JSON.
+type identityFile struct {
+	Format int `json:"format"`
+	Identity
+	// Initialized is false until the first start has created both databases.
+	// Afterwards a missing database is damage and never created again: a node
+	// that forgot its votes could vote twice.
+	Initialized bool `json:"initialized"`
+}
+
+// openIdentity stores want in a new directory and compares it with what an old
+// one holds.
+func openIdentity(dir string, want Identity) (initialized bool, err error) {
+	path := filepath.Join(dir, "IDENTITY")
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(dir, "log")); err == nil {
+			return false, corruptf(dir, "the file IDENTITY is missing beside a Raft log")
+		}
+		return false, writeIdentity(dir, want, false)
+	}
+	if err != nil {
+		return false, fmt.Errorf("badgerstore: read the identity: %w", err)
+	}
+	var got identityFile
+	if err := json.Unmarshal(raw, &got); err != nil {
+		return false, corruptf(path, "not readable: %v", err)
+	}
+	switch {
+	case got.Format > formatVersion:
+		return false, fmt.Errorf("%w: %s has format %d, this version reads up to %d: start it with the version that wrote it or a newer one",
+			ErrNewerFormat, dir, got.Format, formatVersion)
+	case got.Format < 1:
+		return false, corruptf(path, "format %d", got.Format)
+	case got.ClusterID != want.ClusterID:
+		return false, fmt.Errorf("%w: %s is of cluster %016x (node %q), this is cluster %016x: use another directory, or the founding members and token of that cluster",
+			ErrOtherCluster, dir, got.ClusterID, got.Name, want.ClusterID)
+	case got.NodeID != want.NodeID || got.Name != want.Name:
+		return false, fmt.Errorf("%w: %s is of node %q (%016x), this is node %q (%016x): use the directory of this node",
+			ErrOtherNode, dir, got.Name, got.NodeID, want.Name, want.NodeID)
+	}
+	return got.Initialized, nil
+}
+
+// writeIdentity replaces the file in one step that survives power loss.
+func writeIdentity(dir string, id Identity, initialized bool) error {
+	raw, err := json.Marshal(identityFile{Format: formatVersion, Identity: id, Initialized: initialized})
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(dir, "IDENTITY"), append(raw, '\n')); err != nil {
+		return fmt.Errorf("badgerstore: write the identity: %w", err)
+	}
+	return nil
+}
+
+func replaceFile(path string, data []byte) error {
+	next := path + ".new"
+	f, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}

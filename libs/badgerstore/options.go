@@ -1,0 +1,101 @@
+package badgerstore
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/dgraph-io/badger/v4"
+	badgeroptions "github.com/dgraph-io/badger/v4/options"
+)
+
+// options is what both databases are opened with.
+type options struct {
+	tuning
+	minFreeBytes uint64
+	logger       *slog.Logger
+}
+
+// tuning is what the tests vary; zero fields take the values of newOptions.
+type tuning struct {
+	memTableBytes  int64 // at least 16 MiB: a transaction takes 15% of it
+	baseTableBytes int64
+	tailBytes      uint64 // of the cache of recent log entries
+	partBytes      int    // of one transaction of the log
+	truncateStep   int    // entries in one transaction of a truncation
+}
+
+func newOptions(cfg Config) options {
+	o := options{tuning: cfg.tune, minFreeBytes: cfg.MinFreeBytes, logger: cfg.Logger}
+	orElse(&o.memTableBytes, 16<<20)
+	orElse(&o.baseTableBytes, 4<<20)
+	orElse(&o.tailBytes, 16<<20)
+	orElse(&o.partBytes, maxEntryBytes)
+	orElse(&o.truncateStep, 1000)
+	orElse(&o.minFreeBytes, DefaultMinFreeBytes)
+	if o.logger == nil {
+		o.logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func orElse[T comparable](p *T, def T) {
+	var zero T
+	if *p == zero {
+		*p = def
+	}
+}
+
+// badger are the options of one database. Without compression Badger needs no
+// block cache: the kernel's page cache serves the mapped tables, and the
+// process stays small. Checksums of blocks are verified by Scrub alone, since
+// Badger skips a damaged block silently when it verifies while reading; the
+// records carry their own.
+func (o options) badger(dir string) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithLogger(&badgerLogger{o.logger.With("dir", dir)}).
+		WithMemTableSize(o.memTableBytes).
+		WithNumMemtables(3).
+		WithBaseTableSize(o.baseTableBytes).
+		WithNumCompactors(2).
+		WithValueThreshold(1 << 20).
+		WithValueLogFileSize(16 << 20).
+		WithCompression(badgeroptions.None).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(0).
+		WithChecksumVerificationMode(badgeroptions.NoVerification).
+		WithSyncWrites(false).
+		WithDetectConflicts(false).
+		WithMetricsEnabled(false)
+}
+
+// openBadger opens a database and makes durable first what an earlier process
+// may have left in the page cache: what is read from now on may be acted upon.
+func openBadger(dir string, opts badger.Options, open func(badger.Options) (*badger.DB, error)) (db *badger.DB, err error) {
+	defer guard(dir, &err)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("badgerstore: create %s: %w", dir, err)
+	}
+	if err := syncMemFiles(dir, nil); err != nil {
+		return nil, err
+	}
+	db, err = open(opts)
+	if err != nil {
+		return nil, fmt.Errorf("badgerstore: open %s: %w (if the files are damaged: %s)", dir, err, rebuild)
+	}
+	return db, nil
+}
+
+// badgerLogger passes on Badger's reports; what it calls information is for
+// debugging here.
+type badgerLogger struct{ to *slog.Logger }
+
+func (l *badgerLogger) Errorf(format string, args ...any) { l.to.Error(fmt.Sprintf(format, args...)) }
+
+func (l *badgerLogger) Warningf(format string, args ...any) {
+	l.to.Warn(fmt.Sprintf(format, args...))
+}
+
+func (l *badgerLogger) Infof(format string, args ...any) { l.to.Debug(fmt.Sprintf(format, args...)) }
+
+func (l *badgerLogger) Debugf(string, ...any) {}

@@ -1,0 +1,220 @@
+package badgerstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"os"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/kvorum/kvorum/libs/core/store"
+)
+
+// Keys of a state database: statePrefix and the key, so that none collides with
+// those that Badger reserves. The Badger version is the TS. The value: CRC-32C
+// over TS (8, big-endian), key and value (4), then the value. A deletion is
+// one of Badger's, with an empty value.
+const (
+	statePrefix = 'k'
+	sumBytes    = 4
+)
+
+// state implements store.State.
+type state struct {
+	dir string
+	db  *badger.DB
+
+	// open is read-locked by everything that is inside the database and
+	// written by close alone.
+	open   sync.RWMutex
+	closed bool
+
+	failMu sync.Mutex
+	failed error // of a write or a flush, which is final
+
+	viewMu    sync.Mutex
+	views     map[*stateView]struct{}
+	discarded store.TS // what Discard asked for
+}
+
+var _ store.State = (*state)(nil)
+
+func openState(dir string, opts options) (*state, error) {
+	db, err := openBadger(dir, opts.badger(dir), badger.OpenManaged)
+	if err != nil {
+		return nil, err
+	}
+	return &state{dir: dir, db: db, views: make(map[*stateView]struct{})}, nil
+}
+
+// Write implements store.State.
+func (s *state) Write(muts []store.Mutation) error {
+	s.open.RLock()
+	defer s.open.RUnlock()
+	if err := s.writable(); err != nil {
+		return err
+	}
+	for _, m := range muts {
+		if err := checkMutation(m); err != nil {
+			return fmt.Errorf("badgerstore: %w", err)
+		}
+	}
+	batch := s.db.NewManagedWriteBatch()
+	defer batch.Cancel()
+	for _, m := range muts {
+		key := stateKey(m.Key)
+		var err error
+		if m.Delete {
+			err = batch.DeleteAt(key, uint64(m.TS))
+		} else {
+			err = batch.SetEntryAt(badger.NewEntry(key, seal(m)), uint64(m.TS))
+		}
+		if err != nil {
+			return s.fail(err)
+		}
+	}
+	return s.fail(batch.Flush())
+}
+
+func checkMutation(m store.Mutation) error {
+	switch {
+	case len(m.Key) == 0 || len(m.Key) > store.MaxStateKeyBytes:
+		return fmt.Errorf("state key of %d bytes, must be 1 to %d", len(m.Key), store.MaxStateKeyBytes)
+	case !m.Delete && len(m.Value) > store.MaxStateValueBytes:
+		return fmt.Errorf("state value of %d bytes, must be at most %d", len(m.Value), store.MaxStateValueBytes)
+	case m.TS == 0 || m.TS == math.MaxUint64:
+		return fmt.Errorf("state key written at TS %d", m.TS)
+	}
+	return nil
+}
+
+func stateKey(key []byte) []byte {
+	k := make([]byte, 0, 1+len(key))
+	return append(append(k, statePrefix), key...)
+}
+
+// seal is the stored form of m's value.
+func seal(m store.Mutation) []byte {
+	b := make([]byte, sumBytes, sumBytes+len(m.Value))
+	binary.BigEndian.PutUint32(b, stateSum(m.TS, m.Key, m.Value))
+	return append(b, m.Value...)
+}
+
+// unseal verifies a stored value and returns the part of it that was given to
+// Write.
+func (s *state) unseal(ts uint64, key, stored []byte) ([]byte, error) {
+	if len(stored) < sumBytes || binary.BigEndian.Uint32(stored) != stateSum(store.TS(ts), key, stored[sumBytes:]) {
+		return nil, corruptf(s.dir, "checksum of key %q at %d", key, ts)
+	}
+	return stored[sumBytes:len(stored):len(stored)], nil
+}
+
+func stateSum(ts store.TS, key, value []byte) uint32 {
+	var head [8]byte
+	binary.BigEndian.PutUint64(head[:], uint64(ts))
+	sum := crc32.Update(crc32.Checksum(head[:], castagnoli), castagnoli, key)
+	return crc32.Update(sum, castagnoli, value)
+}
+
+// Sync implements store.State. Writes go on meanwhile.
+func (s *state) Sync() error {
+	s.open.RLock()
+	defer s.open.RUnlock()
+	if err := s.writable(); err != nil {
+		return err
+	}
+	return s.fail(syncMemFiles(s.dir, nil))
+}
+
+// writable is called with open locked.
+func (s *state) writable() error {
+	if s.closed {
+		return store.ErrClosed
+	}
+	s.failMu.Lock()
+	defer s.failMu.Unlock()
+	return s.failed
+}
+
+func (s *state) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	s.failMu.Lock()
+	defer s.failMu.Unlock()
+	s.failed = fmt.Errorf("badgerstore: the state in %s takes no more writes after an error: %w", s.dir, err)
+	return s.failed
+}
+
+// Read implements store.State.
+func (s *state) Read(ts store.TS) (store.View, error) {
+	s.open.RLock()
+	defer s.open.RUnlock()
+	if s.closed {
+		return nil, store.ErrClosed
+	}
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	if ts < s.discarded {
+		return nil, fmt.Errorf("badgerstore: read at %d, discarded to %d: %w", ts, s.discarded, store.ErrDiscarded)
+	}
+	v := &stateView{state: s, ts: ts, txn: s.db.NewTransactionAt(uint64(ts), false)}
+	s.views[v] = struct{}{}
+	return v, nil
+}
+
+// Discard implements store.State. Badger drops the versions when it compacts
+// the tables they are in.
+func (s *state) Discard(ts store.TS) {
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	s.discarded = max(s.discarded, ts)
+	s.permit()
+}
+
+// permit tells Badger what may go: all that no open view needs.
+func (s *state) permit() {
+	floor := s.discarded
+	for v := range s.views {
+		floor = min(floor, v.ts)
+	}
+	s.db.SetDiscardTs(uint64(floor))
+}
+
+func (s *state) release(v *stateView) {
+	s.viewMu.Lock()
+	defer s.viewMu.Unlock()
+	delete(s.views, v)
+	if v.ts < s.discarded {
+		s.permit()
+	}
+}
+
+// Bytes implements store.State.
+func (s *state) Bytes() uint64 { return diskBytes(s.dir) }
+
+func (s *state) scrub() error {
+	s.open.RLock()
+	defer s.open.RUnlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	return verifyTables(s.dir, s.db)
+}
+
+func (s *state) close() error {
+	s.open.Lock()
+	defer s.open.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.db.Close()
+}
+
+// remove closes the state and deletes its files.
+func (s *state) remove() error { return errors.Join(s.close(), os.RemoveAll(s.dir)) }

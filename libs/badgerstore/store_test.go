@@ -1,0 +1,66 @@
+package badgerstore
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/kvorum/kvorum/libs/core/store"
+	"github.com/kvorum/kvorum/libs/core/store/storetest"
+)
+
+var testIdentity = Identity{ClusterID: 7, NodeID: 1, Name: "node-1"}
+
+// config is of a node in dir; rng varies what must not matter.
+func config(dir string, rng *rand.Rand) Config {
+	cfg := Config{Dir: dir, Identity: testIdentity, Bootstrap: storetest.Bootstrap()}
+	if rng != nil {
+		cfg.tune = tuning{
+			memTableBytes:  []int64{16 << 20, 24 << 20}[rng.IntN(2)],
+			baseTableBytes: 1 << (20 + rng.IntN(4)),
+			tailBytes:      1 << rng.IntN(25),
+			partBytes:      1 << (8 + rng.IntN(14)),
+			truncateStep:   1 + rng.IntN(1000),
+		}
+	}
+	return cfg
+}
+
+func open(t *testing.T, cfg Config) *Store {
+	t.Helper()
+	s, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for _, vary := range []*rand.Rand{nil, rng} {
+		storetest.Run(t, func(t *testing.T) storetest.Harness {
+			dir := t.TempDir()
+			s := open(t, config(dir, vary))
+			return storetest.Harness{Node: s, Reopen: func(t *testing.T) store.Node {
+				ok(t, s.Close())
+				s = open(t, config(dir, vary))
+				return s
+			}}
+		})
+	}
+}
+
+func entry(index, term uint64, data []byte) *raftpb.Entry {
+	return &raftpb.Entry{Index: &index, Term: &term, Data: data}
+}

@@ -1,0 +1,92 @@
+package mvcc
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+)
+
+// digest chains what entries did to the state:
+//
+//	digest(entry) = sha256(digest(entry before) | index 8 | effects)
+//
+// where the effects of its commands follow one another, each as a tag and
+// fixed-size or length-prefixed fields:
+//
+//	'R' | revision 8 | ts 8 | changes 4            a new revision, then its changes:
+//	'P' | length 4 | key | create 8 | version 8 | lease 8 | length 4 | value
+//	'D' | length 4 | key
+//	'C' | compacted 8
+//	'I' | number 8 | oldest 8 | revision 8 | outcome 1 | 3 x (length 4 | bytes)
+//
+// Results and the bytes that package store sees are not part of it: they may
+// change between versions of the program, effects do not.
+type digest struct {
+	h   hash.Hash
+	buf []byte
+}
+
+func newDigest() digest { return digest{h: sha256.New()} }
+
+func (d *digest) begin(before [32]byte, index uint64) {
+	d.h.Reset()
+	d.buf = append(d.buf[:0], before[:]...)
+	d.buf = binary.BigEndian.AppendUint64(d.buf, index)
+	d.flush()
+}
+
+func (d *digest) end() (sum [32]byte) {
+	d.h.Sum(sum[:0])
+	return sum
+}
+
+func (d *digest) flush() {
+	d.h.Write(d.buf)
+	d.buf = d.buf[:0]
+}
+
+func (d *digest) words(v ...uint64) {
+	for _, w := range v {
+		d.buf = binary.BigEndian.AppendUint64(d.buf, w)
+	}
+}
+
+func (d *digest) bytes(b []byte) {
+	d.buf = binary.BigEndian.AppendUint32(d.buf, uint32(len(b)))
+	d.flush()
+	d.h.Write(b)
+}
+
+func (d *digest) revision(m *meta, ts uint64, changes []*version) {
+	d.buf = append(d.buf, 'R')
+	d.words(uint64(m.revision), ts)
+	d.buf = binary.BigEndian.AppendUint32(d.buf, uint32(len(changes)))
+	for _, v := range changes {
+		if v.deleted {
+			d.buf = append(d.buf, 'D')
+			d.bytes(v.key)
+			continue
+		}
+		d.buf = append(d.buf, 'P')
+		d.bytes(v.key)
+		d.words(uint64(v.rec.create), uint64(v.rec.version), uint64(v.rec.lease))
+		d.bytes(v.rec.value)
+	}
+	d.flush()
+}
+
+func (d *digest) compacted(revision int64) {
+	d.buf = append(d.buf, 'C')
+	d.words(uint64(revision))
+	d.flush()
+}
+
+func (d *digest) remembered(s *slot, oldest uint64) {
+	d.buf = append(d.buf, 'I')
+	d.words(s.number, oldest, uint64(s.revision))
+	d.buf = append(d.buf, byte(s.outcome))
+	d.bytes([]byte(s.principal))
+	d.bytes([]byte(s.msgID))
+	d.bytes(s.hash)
+	d.flush()
+}

@@ -1,0 +1,226 @@
+package mvcc
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/store"
+)
+
+// EventQuery asks for the events of a range after a position.
+type EventQuery struct {
+	After api.Position // exclusive
+	// The range as in a kvpb.RangeRequest; both empty: every key.
+	Key, RangeEnd []byte
+	Limit         int  // events; 0: the machine's own limit, which bounds any other
+	MaxBytes      int  // of keys and values, at least one event is given; 0: api.MaxAnswerBytes
+	PrevKV        bool // give the state before, except of the compacted revision's events
+}
+
+// EventPage answers an EventQuery.
+type EventPage struct {
+	// Events are in the order of their positions, the last ones of a revision
+	// possibly left to the next page.
+	Events []*kvpb.Event
+	// Through: every event of the range up to here was given, or was at or
+	// before After. It is the end of a revision where nothing of it follows.
+	// It moves on even where nothing matches.
+	Through api.Position
+	// More: ask again after Through at once, rather than wait for new revisions.
+	More bool
+}
+
+// Events answers from the change records, within bounds on what one call looks
+// at. Where events after q.After may have been compacted it fails with
+// compacted; from the compacted revision on every event can be had.
+func (p *Published) Events(q EventQuery) (*EventPage, error) {
+	if q.After.Revision < 0 || q.After.Sub < 0 || q.Limit < 0 || q.MaxBytes < 0 {
+		return nil, api.Errorf(api.KindBadRequest, "position %v, limit %d or max bytes %d is negative", q.After, q.Limit, q.MaxBytes)
+	}
+	p, view, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	if err := p.reachable(view, q.After); err != nil {
+		return nil, err
+	}
+	if q.Limit == 0 || q.Limit > eventPageMax {
+		q.Limit = eventPageMax
+	}
+	if q.MaxBytes == 0 {
+		q.MaxBytes = api.MaxAnswerBytes
+	}
+	s := eventScan{p: p, q: q, page: &EventPage{Through: q.After}}
+	if err := s.run(view); err != nil {
+		return nil, err
+	}
+	if end := api.End(p.Revision); !s.page.More && end.After(s.page.Through) {
+		s.page.Through = end
+	}
+	return s.page, nil
+}
+
+// reachable refuses positions after which events may be missing. The changes of
+// the revision before the compacted one are kept to tell whether a position
+// inside it was its last.
+func (p *Published) reachable(view store.View, after api.Position) error {
+	if after.Revision >= p.Compacted {
+		return nil
+	}
+	if after.Revision == p.Compacted-1 {
+		next := after.Sub + 1
+		block, found, err := readChanges(view, after.Revision, int(next/blockChanges))
+		if err != nil || !found || int(next%blockChanges) >= len(block.changes) {
+			return err
+		}
+	}
+	return errCompacted(after.Revision+1, p.Compacted)
+}
+
+// eventScan gathers one page.
+type eventScan struct {
+	p     *Published
+	q     EventQuery
+	page  *EventPage
+	seen  int // changes looked at
+	bytes int
+}
+
+func (s *eventScan) run(view store.View) error {
+	after := s.q.After
+	lower := appendChangeKey(nil, after.Revision, int((after.Sub+1)/blockChanges))
+	it := view.Scan(lower, []byte{prefixChange + 1}, false)
+	defer it.Close()
+	var next int64 // which block must come
+	var nextBlock int
+	for !s.page.More && it.Next() {
+		revision, n, err := decodeChangeKey(it.Key())
+		if err != nil {
+			return err
+		}
+		if next != 0 && (revision != next || n != nextBlock) {
+			return fmt.Errorf("%w: block %d of the changes of revision %d is missing", store.ErrCorrupt, nextBlock, next)
+		}
+		b := it.Value()
+		if err := it.Err(); err != nil {
+			return err
+		}
+		block, err := decodeChangeBlock(it.Key(), b)
+		if err != nil {
+			return err
+		}
+		if err := s.block(revision, n, &block); err != nil {
+			return err
+		}
+		if next, nextBlock = revision, n+1; block.last {
+			next, nextBlock = revision+1, 0
+		}
+	}
+	return it.Err()
+}
+
+func (s *eventScan) block(revision int64, n int, block *changeBlock) error {
+	values := valueReader{p: s.p, revision: revision, ts: block.ts}
+	defer values.close()
+	for i := range block.changes {
+		at := api.Position{Revision: revision, Sub: int64(n*blockChanges + i)}
+		if !at.After(s.q.After) {
+			continue
+		}
+		if s.seen++; s.seen > s.p.m.limits.events {
+			s.page.More = true
+			return nil
+		}
+		c := &block.changes[i]
+		last := block.last && i == len(block.changes)-1
+		if s.matches(c.key) {
+			e, err := values.event(c, s.q.PrevKV)
+			if err != nil {
+				return err
+			}
+			e.Sub, e.Last = at.Sub, last
+			if !s.add(e) {
+				return nil
+			}
+		}
+		if s.page.Through = at; last {
+			s.page.Through = api.End(revision)
+		}
+	}
+	return nil
+}
+
+func (s *eventScan) matches(key []byte) bool {
+	return len(s.q.Key) == 0 && len(s.q.RangeEnd) == 0 || contains(s.q.Key, s.q.RangeEnd, key)
+}
+
+// add gives an event, or says that it must wait for the next page.
+func (s *eventScan) add(e *kvpb.Event) bool {
+	size := len(e.Kv.Key) + len(e.Kv.Value) + kvOverheadBytes
+	if e.PrevKv != nil {
+		size += len(e.PrevKv.Key) + len(e.PrevKv.Value) + kvOverheadBytes
+	}
+	if n := len(s.page.Events); n >= s.q.Limit || n > 0 && s.bytes+size > s.q.MaxBytes {
+		s.page.More = true
+		return false
+	}
+	s.bytes += size
+	s.page.Events = append(s.page.Events, e)
+	return true
+}
+
+// valueReader reads the states before and after the changes of one revision.
+type valueReader struct {
+	p             *Published
+	revision      int64
+	ts            store.TS
+	before, after *source // opened when needed
+}
+
+func (v *valueReader) close() {
+	for _, src := range [...]*source{v.before, v.after} {
+		if src != nil {
+			src.view.Close()
+		}
+	}
+}
+
+func (v *valueReader) event(c *change, prevKV bool) (*kvpb.Event, error) {
+	e := &kvpb.Event{Type: kvpb.Event_DELETE, Kv: &kvpb.KeyValue{Key: append([]byte(nil), c.key...), ModRevision: v.revision}}
+	var err error
+	if !c.deleted {
+		e.Type = kvpb.Event_PUT
+		if e.Kv, err = v.read(&v.after, v.ts, c.key); err != nil {
+			return nil, err
+		}
+		if e.Kv == nil || e.Kv.ModRevision != v.revision {
+			return nil, fmt.Errorf("%w: the change record of revision %d does not match key %q", store.ErrCorrupt, v.revision, c.key)
+		}
+	}
+	// The state before the compacted revision is gone, or may be.
+	if prevKV && v.revision > v.p.Compacted {
+		e.PrevKv, err = v.read(&v.before, v.ts-1, c.key)
+	}
+	return e, err
+}
+
+// read is the key's state as of ts, nil where it does not exist.
+func (v *valueReader) read(src **source, ts store.TS, key []byte) (*kvpb.KeyValue, error) {
+	if *src == nil {
+		view, err := v.p.m.st.Read(ts)
+		if errors.Is(err, store.ErrDiscarded) {
+			return nil, errCompacted(v.revision, v.p.m.Published().Compacted)
+		} else if err != nil {
+			return nil, err
+		}
+		*src = &source{view: view}
+	}
+	rec, found, err := (*src).get(key)
+	if err != nil || !found {
+		return nil, err
+	}
+	return (*src).keyValue(key, &rec, true)
+}

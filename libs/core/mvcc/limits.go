@@ -1,0 +1,39 @@
+package mvcc
+
+import "github.com/kvorum/kvorum/libs/api"
+
+// Bounds of what one call does or takes, beyond those of package api.
+const (
+	// sortBytesMax bounds the keys and values gathered to sort a range by
+	// something other than its keys: too_large.
+	sortBytesMax = 64 << 20
+	// eventScanMax is how many changes one call of Events looks at.
+	eventScanMax = 20_000
+	// eventPageMax is how many events one call of Events gives by default.
+	eventPageMax = 10_000
+	// principalBytesMax and requestHashBytesMax bound what is remembered with a
+	// message id: bad_request.
+	principalBytesMax   = 256
+	requestHashBytesMax = 64
+)
+
+// limits are the bounds that tests make small. All but events change what an
+// entry does: they are the same on every node, and a version of the program
+// that changes one must tell old entries from new ones.
+type limits struct {
+	dedupIDs    int // remembered ids; also the number of slots on disk
+	dedupBytes  int // encoded size of all slots together
+	dedupResult int // largest remembered answer
+	deleteKeys  int // keys deleted by one command
+	answerBytes int // results of one command, or page of one range
+	events      int // changes looked at by one call of Events
+}
+
+var defaultLimits = limits{
+	dedupIDs:    api.DedupWindowIDs,
+	dedupBytes:  api.DedupWindowBytes,
+	dedupResult: api.DedupResultBytes,
+	deleteKeys:  api.MaxDeleteKeys,
+	answerBytes: api.MaxAnswerBytes,
+	events:      eventScanMax,
+}

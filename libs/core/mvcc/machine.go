@@ -1,0 +1,172 @@
+package mvcc
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/command"
+	"github.com/kvorum/kvorum/libs/core/store"
+	"google.golang.org/protobuf/proto"
+)
+
+// Machine is the state machine of one replica.
+type Machine struct {
+	st        store.State
+	limits    limits
+	meta      meta // as of the last applied entry
+	dedup     *dedup
+	digest    digest
+	trimmed   int64 // there are no change records below this revision
+	failed    error // why nothing can be applied any more
+	published atomic.Pointer[Published]
+}
+
+// Entry is a committed log entry. One without commands moves the applied index
+// and nothing else.
+type Entry struct {
+	Index, Term uint64
+	Commands    []*command.Command
+}
+
+// Applied is what one call of Apply did.
+type Applied struct {
+	// Results[i][n] is the result of command n of entry i of the call.
+	Results [][]Result
+	// Events are those of all new revisions in the order of their positions:
+	// puts with their value, last set, without prev_kv.
+	Events []*kvpb.Event
+}
+
+// Result is the outcome of one command. It has either a Response or an Err.
+type Result struct {
+	// Response is a *kvpb.PutResponse, *kvpb.DeleteRangeResponse,
+	// *kvpb.TxnResponse or *kvpb.CompactResponse.
+	Response proto.Message
+	// Err: the command changed nothing. Of its fields Revision is always set.
+	Err *api.Error
+	// Revision is the store's after the command.
+	Revision int64
+	// Duplicate: the message id had been applied before, and this is the result
+	// of then.
+	Duplicate bool
+	// Omitted: the command took effect, but its results were too large to give
+	// (a transaction's responses, previous values); the rest of Response is valid.
+	Omitted bool
+}
+
+// Open opens the state as of the end of the entry at index; Apply goes on with
+// the next one. A state without any key is new: it has revision 1, whatever
+// the index. An error of the store, and any sign that the state is not that of
+// index, is returned.
+func Open(st store.State, index uint64) (*Machine, error) { return open(st, index, defaultLimits) }
+
+func open(st store.State, index uint64, l limits) (*Machine, error) {
+	view, err := st.Read(store.EndOf(index))
+	if err != nil {
+		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
+	}
+	defer view.Close()
+	m := &Machine{st: st, limits: l, digest: newDigest()}
+	if m.meta, err = readMeta(view, index); err != nil {
+		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
+	}
+	if m.dedup, err = openDedup(view, &m.meta, l); err != nil {
+		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
+	}
+	m.publish()
+	return m, nil
+}
+
+func readMeta(view store.View, index uint64) (meta, error) {
+	b, err := view.Get(metaKey)
+	if err == nil {
+		m, err := decodeMeta(b)
+		if err == nil && m.index != index {
+			err = fmt.Errorf("%w: the state is of index %d", store.ErrCorrupt, m.index)
+		}
+		return m, err
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return meta{}, err
+	}
+	it := view.Scan(nil, nil, false)
+	defer it.Close()
+	if it.Next() {
+		return meta{}, fmt.Errorf("%w: the meta record is missing", store.ErrCorrupt)
+	}
+	return meta{index: index, revision: 1}, it.Err()
+}
+
+// Apply applies consecutive entries, the first of which follows the last one
+// applied: anything else is an error and changes nothing. All they write goes
+// down in one State.Write; they are published together after it returned.
+//
+// An error of the store leaves the machine unusable: whether the entries were
+// written is open, and they must be applied again after opening it anew.
+func (m *Machine) Apply(entries []Entry) (*Applied, error) {
+	if m.failed != nil {
+		return nil, fmt.Errorf("mvcc: failed before: %w", m.failed)
+	}
+	for i, e := range entries {
+		if want := m.meta.index + 1 + uint64(i); e.Index != want {
+			return nil, fmt.Errorf("mvcc: entry %d where entry %d comes next", e.Index, want)
+		}
+		if len(e.Commands) > store.MaxCommands {
+			return nil, fmt.Errorf("mvcc: entry %d has %d commands, more than %d", e.Index, len(e.Commands), store.MaxCommands)
+		}
+	}
+	if len(entries) == 0 {
+		return &Applied{}, nil
+	}
+	applied, err := m.apply(entries)
+	if err != nil {
+		m.failed = err
+		return nil, fmt.Errorf("mvcc: apply entries %d to %d: %w", entries[0].Index, entries[len(entries)-1].Index, err)
+	}
+	return applied, nil
+}
+
+func (m *Machine) apply(entries []Entry) (*Applied, error) {
+	view, err := m.st.Read(store.EndOf(m.meta.index))
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	b := newBatch(m, view)
+	applied := &Applied{Results: make([][]Result, len(entries))}
+	for i := range entries {
+		if applied.Results[i], err = b.entry(&entries[i]); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.st.Write(b.muts); err != nil {
+		return nil, err
+	}
+	applied.Events = b.events
+	clear(m.dedup.fresh)
+	m.meta = b.meta
+	m.publish()
+	return applied, nil
+}
+
+func (m *Machine) publish() {
+	m.published.Store(&Published{
+		Index: m.meta.index, Term: m.meta.term, TS: store.EndOf(m.meta.index),
+		Revision: m.meta.revision, Compacted: m.meta.compacted, Digest: m.meta.digest,
+		compactedTS: m.meta.compactedTS, m: m,
+	})
+}
+
+// Published is the state as of the last applied entry.
+func (m *Machine) Published() *Published { return m.published.Load() }
+
+// DiscardTS is the TS as of which the compacted revision is read: no read needs
+// older versions of the keys. It is 0 before the first compaction.
+//
+// It may be given to State.Discard only once the state is durable up to the
+// applied index at which it was asked for. Otherwise a restart would replay
+// entries from before the compaction, which may read revisions that it took.
+func (m *Machine) DiscardTS() store.TS { return m.meta.compactedTS }

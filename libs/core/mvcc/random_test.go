@@ -1,0 +1,138 @@
+package mvcc
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/command"
+)
+
+// generator makes random requests over few keys, most of them well formed.
+type generator struct {
+	*rand.Rand
+	revision int64 // about the current one
+	value    int
+}
+
+func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
+
+var someKeys = []string{"a", "a/", "a/1", "a/2", "a0", "b", "c", "\x00", "\xff", "\xff\x00"}
+
+func (g *generator) key() []byte { return []byte(someKeys[g.IntN(len(someKeys))]) }
+
+// bounds is one key, a range, or from a key on.
+func (g *generator) bounds(rangePercent int) (key, end []byte) {
+	if key = g.key(); !g.chance(rangePercent) {
+		return key, nil
+	}
+	if g.chance(30) {
+		return key, []byte{0}
+	}
+	return key, g.key()
+}
+
+// command is a random one that Check lets pass.
+func (g *generator) command() *command.Command {
+	for {
+		c := &command.Command{}
+		switch n := g.IntN(100); {
+		case n < 50:
+			c.Op = &command.Command_Put{Put: g.put()}
+		case n < 60:
+			c.Op = &command.Command_DeleteRange{DeleteRange: g.delete()}
+		case n < 95:
+			c.Op = &command.Command_Txn{Txn: g.txn(2)}
+		default:
+			c.Op = &command.Command_Compact{Compact: &kvpb.CompactRequest{Revision: g.rev()}}
+		}
+		if (c.GetPut() != nil || c.GetDeleteRange() != nil) && g.chance(20) {
+			c.IfRevision = new(int64)
+			if g.chance(60) {
+				*c.IfRevision = g.rev()
+			}
+		}
+		if g.chance(40) {
+			c.MsgId = fmt.Sprint(g.IntN(15))
+			c.Principal = []string{"", "alice"}[g.IntN(2)]
+			c.RequestHash = []byte{byte(g.IntN(2))}
+		}
+		if check(c) == nil {
+			return c
+		}
+	}
+}
+
+func (g *generator) rev() int64 { return max(1, g.revision+2-int64(g.ExpFloat64()*5)) }
+
+func (g *generator) put() *kvpb.PutRequest {
+	r := &kvpb.PutRequest{Key: g.key(), PrevKv: g.chance(20), IgnoreLease: g.chance(5)}
+	if r.IgnoreValue = g.chance(5); !r.IgnoreValue {
+		g.value++
+		r.Value = []byte(fmt.Sprint(g.value % 50))
+	}
+	if !r.IgnoreLease && g.chance(2) {
+		r.Lease = 7
+	}
+	return r
+}
+
+func (g *generator) delete() *kvpb.DeleteRangeRequest {
+	key, end := g.bounds(30)
+	return &kvpb.DeleteRangeRequest{Key: key, RangeEnd: end, PrevKv: g.chance(50)}
+}
+
+func (g *generator) txn(depth int) *kvpb.TxnRequest {
+	r := &kvpb.TxnRequest{}
+	for range g.IntN(3) {
+		c := &kvpb.Compare{Result: kvpb.Compare_Result(g.IntN(4)), Target: kvpb.Compare_Target(g.IntN(5))}
+		c.Key, c.RangeEnd = g.bounds(30)
+		if c.Target == kvpb.Compare_VALUE {
+			c.Value = []byte(fmt.Sprint(g.IntN(50)))
+		} else if g.chance(60) {
+			c.Number = int64(g.IntN(int(g.revision) + 2))
+		}
+		r.Compare = append(r.Compare, c)
+	}
+	r.Success, r.Failure = g.ops(depth), g.ops(depth)
+	return r
+}
+
+func (g *generator) ops(depth int) (ops []*kvpb.RequestOp) {
+	for range g.IntN(4) {
+		op := &kvpb.RequestOp{}
+		switch n := g.IntN(10); {
+		case n < 4:
+			op.Request = &kvpb.RequestOp_Put{Put: g.put()}
+		case n < 6:
+			op.Request = &kvpb.RequestOp_DeleteRange{DeleteRange: g.delete()}
+		case n < 8 || depth == 0:
+			op.Request = &kvpb.RequestOp_Range{Range: g.ranges()}
+		default:
+			op.Request = &kvpb.RequestOp_Txn{Txn: g.txn(depth - 1)}
+		}
+		ops = append(ops, op)
+	}
+	return ops
+}
+
+func (g *generator) ranges() *kvpb.RangeRequest {
+	r := &kvpb.RangeRequest{KeysOnly: g.chance(20), CountOnly: g.chance(10)}
+	r.Key, r.RangeEnd = g.bounds(80)
+	r.SortOrder = kvpb.RangeRequest_SortOrder(g.IntN(3))
+	if g.chance(30) {
+		r.SortTarget = kvpb.RangeRequest_SortTarget(g.IntN(5))
+	}
+	if g.chance(40) {
+		r.Limit = int64(1 + g.IntN(4))
+	}
+	if g.chance(30) {
+		r.Revision = g.rev()
+	}
+	for _, filter := range []*int64{&r.MinModRevision, &r.MaxModRevision, &r.MinCreateRevision, &r.MaxCreateRevision} {
+		if g.chance(8) {
+			*filter = g.rev()
+		}
+	}
+	return r
+}

@@ -1,0 +1,174 @@
+package mvcc
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/command"
+	"github.com/kvorum/kvorum/libs/core/store"
+	"github.com/kvorum/kvorum/libs/core/store/memstore"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+)
+
+// TestScripts runs testdata/*. Requests are written as prototext, one a line.
+//
+//	new [dedup-ids=N] [dedup-bytes=N] [dedup-result=N] [delete-keys=N] [answer-bytes=N] [events=N]
+//	apply            commands; a line "--" begins the next entry, "" an empty entry
+//	check            commands, refused or not before they reach the log
+//	range, txn       reads of the published state
+//	events after=R.S [key=K] [end=K] [limit=N] [bytes=N] [prev]
+//	state            published state
+//	restart          open the machine again at the published index
+//	trim max=N, discard
+//	changes          state keys of the change records
+func TestScripts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := &script{}
+		s.reset(defaultLimits)
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string { return s.run(t, d) })
+	})
+}
+
+type script struct {
+	node   *memstore.Store
+	m      *Machine
+	limits limits
+}
+
+func (s *script) reset(l limits) {
+	s.limits, s.node = l, memstore.New(nil)
+	s.m, _ = open(s.node.State(), 0, l)
+}
+
+func (s *script) run(t *testing.T, d *datadriven.TestData) string {
+	var out strings.Builder
+	switch d.Cmd {
+	case "new":
+		l := defaultLimits
+		for name, to := range map[string]*int{
+			"dedup-ids": &l.dedupIDs, "dedup-bytes": &l.dedupBytes, "dedup-result": &l.dedupResult,
+			"delete-keys": &l.deleteKeys, "answer-bytes": &l.answerBytes, "events": &l.events,
+		} {
+			d.MaybeScanArgs(t, name, to)
+		}
+		s.reset(l)
+	case "apply":
+		s.apply(t, d.Input, &out)
+	case "check":
+		for _, line := range strings.Split(d.Input, "\n") {
+			fmt.Fprintln(&out, showError(Check(parse(t, line, &command.Command{}))))
+		}
+	case "range":
+		for _, line := range strings.Split(d.Input, "\n") {
+			resp, err := s.m.Published().Range(parse(t, line, &kvpb.RangeRequest{}))
+			if err != nil {
+				fmt.Fprintln(&out, showError(err))
+				continue
+			}
+			fmt.Fprintln(&out, showRange(resp))
+		}
+	case "txn":
+		resp, err := s.m.Published().Txn(parse(t, d.Input, &kvpb.TxnRequest{}))
+		if err != nil {
+			return showError(err) + "\n"
+		}
+		showTxn(&out, resp, "")
+	case "events":
+		s.events(t, d, &out)
+	case "restart":
+		m, err := open(s.node.State(), s.m.Published().Index, s.limits)
+		if err != nil {
+			return err.Error() + "\n"
+		}
+		if m.Published().Digest != s.m.Published().Digest {
+			return "another digest after the restart\n"
+		}
+		s.m = m
+	case "state":
+		p := s.m.Published()
+		fmt.Fprintf(&out, "index %d term %d revision %d compacted %d discard %d.%d\n",
+			p.Index, p.Term, p.Revision, p.Compacted, s.m.DiscardTS().Index(), s.m.DiscardTS()%store.MaxCommands)
+	case "trim":
+		n := 0
+		d.ScanArgs(t, "max", &n)
+		more, err := s.m.Trim(n)
+		fmt.Fprintf(&out, "more %v %v\n", more, showError(err))
+	case "discard":
+		s.node.State().Discard(s.m.DiscardTS())
+	case "changes":
+		view, _ := s.node.State().Read(s.m.Published().TS)
+		defer view.Close()
+		it := view.Scan([]byte{prefixChange}, []byte{prefixChange + 1}, false)
+		for it.Next() {
+			revision, block, _ := decodeChangeKey(it.Key())
+			fmt.Fprintf(&out, "%d/%d ", revision, block)
+		}
+		fmt.Fprintln(&out)
+	default:
+		t.Fatalf("unknown directive %q", d.Cmd)
+	}
+	return out.String()
+}
+
+func (s *script) apply(t *testing.T, input string, out *strings.Builder) {
+	e := Entry{Index: s.m.Published().Index + 1, Term: 1}
+	var entries []Entry
+	for _, line := range strings.Split(input, "\n") {
+		if line == "--" {
+			entries, e = append(entries, e), Entry{Index: e.Index + 1, Term: 1}
+		} else if line != "" {
+			e.Commands = append(e.Commands, parse(t, line, &command.Command{}))
+		}
+	}
+	entries = append(entries, e)
+	applied, err := s.m.Apply(entries)
+	if err != nil {
+		fmt.Fprintln(out, "fatal:", err)
+		return
+	}
+	for i, results := range applied.Results {
+		if len(results) == 0 {
+			fmt.Fprintf(out, "entry %d is empty\n", entries[i].Index)
+		}
+		for n := range results {
+			showResult(out, &results[n])
+		}
+	}
+}
+
+func (s *script) events(t *testing.T, d *datadriven.TestData, out *strings.Builder) {
+	var after, key, end string
+	q := EventQuery{PrevKV: d.HasArg("prev")}
+	d.ScanArgs(t, "after", &after)
+	d.MaybeScanArgs(t, "key", &key)
+	d.MaybeScanArgs(t, "end", &end)
+	d.MaybeScanArgs(t, "limit", &q.Limit)
+	d.MaybeScanArgs(t, "bytes", &q.MaxBytes)
+	q.Key, q.RangeEnd = []byte(key), []byte(strings.ReplaceAll(end, "MAX", "\x00"))
+	var err error
+	if q.After, err = api.ParsePosition(after); err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.m.Published().Events(q)
+	if err != nil {
+		fmt.Fprintln(out, showError(err))
+		return
+	}
+	for _, e := range page.Events {
+		fmt.Fprintln(out, showEvent(e))
+	}
+	fmt.Fprintf(out, "through %s more %v\n", showPosition(page.Through), page.More)
+}
+
+func parse[M proto.Message](t *testing.T, text string, m M) M {
+	t.Helper()
+	if err := prototext.Unmarshal([]byte(text), m); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return m
+}

@@ -1,0 +1,52 @@
+package replica
+
+// Bounds and periods. Durations are nanoseconds.
+const (
+	millisecond = int64(1_000_000)
+
+	// TickNanos is the period of raft's clock. An election begins after
+	// electionTicks without a leader, with raft's own random addition.
+	TickNanos      = 50 * millisecond
+	electionTicks  = 20
+	heartbeatTicks = 2
+
+	// entryBytesMax is where an entry stops taking in commands; one larger
+	// command makes an entry of its own.
+	entryBytesMax = 256 << 10
+	// messageBytesMax bounds an append message, inflight* what is sent to a
+	// follower before it answers.
+	messageBytesMax  = 256 << 10
+	inflightMessages = 256
+	inflightBytes    = 8 << 20
+	// uncommittedBytesMax bounds what a leader has proposed and not committed.
+	uncommittedBytesMax = 64 << 20
+	// applyBytesMax bounds what was handed out to be applied and was not yet.
+	applyBytesMax = 8 << 20
+
+	// QueueMax and queueBytesMax bound the proposals that wait for an entry.
+	QueueMax      = 16_384
+	queueBytesMax = 64 << 20
+	// ReadsMax bounds the reads that wait for a quorum round.
+	ReadsMax = 65_536
+
+	// readRetryNanos is after how long a read round that raft silently
+	// dropped is begun again.
+	readRetryNanos = 200 * millisecond
+	// roundsMax is how many read rounds a node keeps under way.
+	roundsMax = 2
+
+	// quorumSilence is how long a leader serves without hearing from a quorum.
+	quorumSilence = 500 * millisecond
+	// diskSilence is how long an append may be outstanding before a leader
+	// hands over, and again before it falls silent.
+	diskSilence = 1000 * millisecond
+
+	// campaignStep spaces the survivors' first campaigns after a leader's
+	// death by their rank; later ones come after campaignStep to twice that,
+	// for campaignFor altogether.
+	campaignStep = 40 * millisecond
+	campaignFor  = 1000 * millisecond
+	// startDelay is how long a node that starts listens for a leader before it
+	// campaigns in the same way.
+	startDelay = 150 * millisecond
+)

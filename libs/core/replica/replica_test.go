@@ -1,0 +1,227 @@
+package replica_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/kvorum/kvorum/libs/core/bus/membus"
+	"github.com/kvorum/kvorum/libs/core/replica"
+)
+
+// A cluster under random faults never loses an acknowledged command, never
+// serves a stale read, and goes on once it is healed.
+func TestRandomFaults(t *testing.T) {
+	for seed := range uint64(60) {
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { randomFaults(t, seed) })
+	}
+}
+
+func randomFaults(t *testing.T, seed uint64) {
+	c := newCluster(t, seed, 3+2*int(seed%2))
+	c.net.SetFaults(membus.Faults{DelayMin: ms / 10, DelayMax: 4 * ms, Loss: 0.02, Duplicate: 0.02})
+	for i := range 4000 {
+		n := c.nodes[c.ids[c.rng.IntN(len(c.ids))]]
+		switch p := c.rng.IntN(1000); {
+		case p < 4 && n.replica != nil && c.up() > len(c.ids)/2+1:
+			n.crash()
+		case p < 20 && n.replica == nil:
+			n.start()
+		case p < 22:
+			c.net.Cut(clusterID, n.id, c.ids[c.rng.IntN(len(c.ids))])
+		case p < 32:
+			c.net.HealAll()
+			for _, m := range c.nodes {
+				m.hung = false
+			}
+		case p < 36:
+			n.hung = !n.hung
+		case p < 60 && n.replica != nil:
+			n.retain = replica.Retention{Entries: 5, Bytes: 1 << 10}
+			n.checkpoint()
+		case p < 500 && n.replica != nil && (n.role.Serving || c.rng.IntN(8) == 0):
+			n.propose(fmt.Sprint("c", i))
+		case p < 700 && n.replica != nil:
+			n.read()
+		}
+		c.run(ms * int64(c.rng.IntN(8)))
+	}
+	c.net.HealAll()
+	c.net.SetFaults(membus.Faults{DelayMin: ms / 10, DelayMax: ms})
+	for _, id := range c.ids {
+		if n := c.nodes[id]; n.replica == nil {
+			n.start()
+		} else {
+			n.hung = false
+		}
+	}
+	c.until("a leader after the faults", func() bool { return c.leader() != nil })
+	c.until("a write after the faults", func() bool {
+		if l := c.leader(); l != nil {
+			l.propose("last")
+		}
+		c.run(20 * ms)
+		return c.acked["last"] > 0
+	})
+	c.until("every node has caught up", func() bool {
+		for _, id := range c.ids {
+			if c.nodes[id].applied < c.highest {
+				return false
+			}
+		}
+		return true
+	})
+	for name, index := range c.acked {
+		if _, ok := c.log[index]; !ok {
+			t.Fatalf("%s was acknowledged at %d and is not in the log", name, index)
+		}
+	}
+	t.Logf("acknowledged %d, refused %d, unknown %d, reads %d, terms %d, snapshots %d", len(c.acked), c.refused, c.unknown, c.reads, len(c.leaders), c.snapshots)
+	if len(c.acked) < 10 || c.reads < 10 {
+		t.Fatalf("the run shows nothing: %d acknowledged, %d reads", len(c.acked), c.reads)
+	}
+}
+
+func (c *cluster) up() (n int) {
+	for _, id := range c.ids {
+		if c.nodes[id].replica != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// healthy is a cluster with a leader that has served a write.
+func healthy(t *testing.T, size int) *cluster {
+	c := newCluster(t, 42, size)
+	c.net.SetFaults(membus.Faults{DelayMin: ms / 10, DelayMax: ms / 2})
+	c.until("a leader", func() bool { return c.leader() != nil })
+	c.leader().propose("first")
+	c.until("the first write", func() bool { return c.acked["first"] > 0 })
+	return c
+}
+
+// The death of a leader whose connections close is noticed at once, long
+// before an election timeout.
+func TestDeadLeaderIsReplacedAtOnce(t *testing.T) {
+	c := healthy(t, 3)
+	died := c.now
+	c.leader().crash()
+	c.until("another leader", func() bool { return c.leader() != nil })
+	if took := c.now - died; took > 300*ms {
+		t.Fatalf("it took %d virtual ms", took/ms)
+	}
+}
+
+// A wrong hint does not depose a live leader.
+func TestWrongHintIsHarmless(t *testing.T) {
+	c := healthy(t, 3)
+	leader, term := c.leader(), c.leader().role.Term
+	for _, id := range c.ids {
+		if id != leader.id {
+			c.nodes[id].replica.PeerLost(leader.id)
+			break
+		}
+	}
+	c.run(3000 * ms)
+	if leader.role.Term != term || !leader.role.Serving {
+		t.Fatalf("the leader of term %d is now %+v", term, leader.role)
+	}
+}
+
+// A leader whose disk hangs gives the leadership up while it is still alive.
+func TestHungDiskLosesLeadership(t *testing.T) {
+	c := healthy(t, 3)
+	old := c.leader()
+	old.hung = true
+	old.propose("stuck")
+	c.until("another leader", func() bool { l := c.leader(); return l != nil && l != old })
+	c.leader().propose("unstuck")
+	c.until("a write elsewhere", func() bool { return c.acked["unstuck"] > 0 })
+	if old.role.Serving {
+		t.Fatal("the node with the hung disk still serves")
+	}
+}
+
+// An isolated leader stops serving within quorumSilence, and its reads are
+// refused, not answered.
+func TestIsolatedLeaderServesNothing(t *testing.T) {
+	c := healthy(t, 3)
+	old := c.leader()
+	for _, id := range c.ids {
+		c.net.Cut(clusterID, old.id, id)
+		c.net.Cut(clusterID, id, old.id)
+	}
+	served := c.reads
+	old.read()
+	c.run(600 * ms)
+	if old.role.Serving {
+		t.Fatal("it serves writes 600 ms after it was cut off")
+	}
+	c.run(3000 * ms)
+	if c.reads != served {
+		t.Fatal("it answered a linearizable read")
+	}
+	before := c.refused
+	old.propose("lost")
+	c.run(10 * ms)
+	if c.refused != before+1 {
+		t.Fatal("a write to it was not refused")
+	}
+}
+
+// A follower that was away while the log was truncated is brought back by a
+// snapshot.
+func TestSnapshotAfterTruncation(t *testing.T) {
+	c := healthy(t, 3)
+	var away *node
+	for _, id := range c.ids {
+		if c.nodes[id] != c.leader() {
+			away = c.nodes[id]
+		}
+	}
+	away.crash()
+	for i := range 200 {
+		c.leader().propose(fmt.Sprint("while away ", i))
+		c.run(10 * ms)
+	}
+	c.run(3000 * ms)
+	for _, id := range c.ids {
+		if n := c.nodes[id]; n != away {
+			n.retain = replica.Retention{Entries: 5, Bytes: 0}
+			n.checkpoint()
+		}
+	}
+	away.start()
+	c.until("it has caught up", func() bool { return away.applied >= c.highest })
+	if c.snapshots != 1 {
+		t.Fatalf("%d snapshots were installed, want 1", c.snapshots)
+	}
+}
+
+// A node that was the only voter must not answer from before its own term.
+func TestSingleVoter(t *testing.T) {
+	c := healthy(t, 1)
+	n := c.leader()
+	for i := range 20 {
+		n.propose(fmt.Sprint(i))
+		n.read()
+		c.run(5 * ms)
+	}
+	n.crash()
+	n.start()
+	n.read()
+	c.until("the read", func() bool { return c.reads == 21 })
+}
+
+// Commands that wait together share an entry.
+func TestGroupCommit(t *testing.T) {
+	c := healthy(t, 3)
+	l := c.leader()
+	for i := range 500 {
+		l.propose(fmt.Sprint("p", i))
+	}
+	c.until("all", func() bool { return len(c.acked) == 501 })
+	if a, b := c.acked["p0"], c.acked["p499"]; b-a > 1 {
+		t.Fatalf("500 commands took the entries %d to %d", a, b)
+	}
+}

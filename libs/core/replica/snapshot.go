@@ -1,0 +1,72 @@
+package replica
+
+import (
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+
+	"github.com/kvorum/kvorum/libs/core/store"
+)
+
+// snapshotOffer is the log as raft reads it. It offers the state as it is now
+// as a snapshot; the data follows apart from the message.
+type snapshotOffer struct {
+	store.Log
+	r *Replica
+}
+
+// Snapshot describes the state at the last applied index. One transfer is under
+// way at a time; meanwhile none is offered.
+func (s snapshotOffer) Snapshot() (*raftpb.Snapshot, error) {
+	if s.r.sending != nil {
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	_, conf, err := s.Log.InitialState()
+	if err != nil {
+		return nil, err
+	}
+	index, term := s.r.applied.index, s.r.applied.term
+	return &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{ConfState: conf, Index: &index, Term: &term}}, nil
+}
+
+// Retention says how much of the log is kept for followers.
+type Retention struct {
+	// Entries that every node keeps behind the checkpoint, so that another
+	// node can catch up from whoever leads next.
+	Entries uint64
+	// Bytes at most that a leader keeps for a follower that does not answer.
+	Bytes uint64
+}
+
+// PlanTruncate is the index up to which the log may be forgotten now: nothing
+// beyond the checkpoint, nothing that a follower which answers still needs or
+// that a snapshot under way makes needed, and nothing within the retention.
+func (r *Replica) PlanTruncate(keep Retention) (index uint64) {
+	last, err := r.cfg.Log.LastIndex()
+	if err != nil || last <= keep.Entries {
+		return 0
+	}
+	index = min(r.cfg.Log.Checkpoint(), r.applied.index, last-keep.Entries)
+	if r.sending != nil {
+		index = min(index, r.sending.GetSnapshot().GetMetadata().GetIndex())
+	}
+	if r.rn.BasicStatus().RaftState != raft.StateLeader {
+		return index
+	}
+	first, err := r.cfg.Log.FirstIndex()
+	if err != nil {
+		return 0
+	}
+	pinnable := r.cfg.Log.Bytes() <= keep.Bytes
+	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		has := pr.Match
+		if pr.State == tracker.StateProbe {
+			has = max(has, pr.Next-1) // a snapshot has just brought it here
+		}
+		servable := has+1 >= first // if not, it needs a snapshot anyway
+		if id != r.cfg.ID && servable && (pr.RecentActive || pinnable) {
+			index = min(index, has)
+		}
+	})
+	return index
+}

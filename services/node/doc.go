@@ -1,0 +1,20 @@
+// Package node is the storage node: it answers requests on the client bus, takes
+// part in Raft over the peer bus, applies committed commands to the state
+// machine and keeps both on disk. Run starts one and serves until its context
+// ends.
+//
+// Goroutines, and what each of them owns:
+//
+//	handlers   parse requests, one goroutine a subject; own nothing
+//	consensus  the replica; performs its effects (consensus.go)
+//	appender   the Raft log: one durable write at a time (appender.go)
+//	applier    the state machine: applies, answers writes, feeds (applier.go)
+//	readers    serve reads from published states (readers.go)
+//	keeper     checkpoints, truncation, compaction, space (keeper.go)
+//
+// A request passes from a handler to consensus, where a write waits for its
+// entry and a read for its quorum round, and is answered by the applier or by a
+// reader. Every request is answered once, at the latest after requestTimeout.
+//
+// The first storage error stops the node: nothing is acknowledged after it.
+package node

@@ -1,0 +1,186 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/command"
+	"github.com/kvorum/kvorum/libs/core/mvcc"
+	"github.com/kvorum/kvorum/libs/core/replica"
+	"github.com/kvorum/kvorum/libs/core/store"
+)
+
+// keeper does what a node needs in the background: it makes the state durable,
+// forgets the log behind it, lets old versions go, compacts by the retention and
+// watches the disk.
+type keeper struct {
+	node  *Node
+	due   chan struct{} // checkpointBytes were applied
+	bytes int           // applied since the last checkpoint; the applier's
+	// samples are the revisions of the past, oldest first, for a retention by age.
+	samples []sample
+	asked   int64 // revision of the last compaction proposed
+}
+
+type sample struct {
+	at       time.Time
+	revision int64
+}
+
+// wrote counts what the applier has written.
+func (k *keeper) wrote(bytes int) {
+	if k.bytes += bytes; k.bytes >= checkpointBytes {
+		k.bytes = 0
+		select {
+		case k.due <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run works until ctx ends or the disk fails.
+func (k *keeper) run(ctx context.Context) {
+	ticker := time.NewTicker(checkpointEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.due:
+		case <-ticker.C:
+			k.watchSpace()
+			k.compact()
+		}
+		if err := k.checkpoint(ctx); err != nil {
+			k.node.fail(err)
+			return
+		}
+	}
+}
+
+// checkpoint makes the state durable as it is now, records that, and only then
+// lets go of what the record makes unnecessary.
+func (k *keeper) checkpoint(ctx context.Context) error {
+	n := k.node
+	n.gate.RLock()
+	p, state, log := n.published(), n.store.State(), n.store.Log()
+	var err error
+	moved := p.Index > log.Checkpoint()
+	if moved {
+		err = state.Sync()
+	}
+	n.gate.RUnlock()
+	if err != nil {
+		return fmt.Errorf("making the state durable: %w", err)
+	}
+	if moved {
+		recorded := make(chan struct{})
+		n.consensus.checkpoint(p.Index, func() { close(recorded) })
+		select {
+		case <-recorded:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	k.release(ctx)
+	n.box.call(func(r *replica.Replica) {
+		index := r.PlanTruncate(replica.Retention{Entries: keepEntries, Bytes: n.cfg.LogRetainBytes})
+		if first, err := log.FirstIndex(); err == nil && index >= first {
+			n.appender.put(appendItem{truncate: index})
+		}
+	})
+	return nil
+}
+
+// release lets the versions go that compaction made unnecessary and the
+// checkpoint does not need, and trims the history below the compaction.
+func (k *keeper) release(ctx context.Context) {
+	n := k.node
+	for more := true; more && ctx.Err() == nil; {
+		ok := n.applier.do(ctx, func() {
+			var err error
+			if more, err = n.machine().Trim(trimBatch); err != nil {
+				n.fail(fmt.Errorf("trimming the history: %w", err))
+				more = false
+				return
+			}
+			if ts := n.machine().DiscardTS(); ts > 0 {
+				n.store.State().Discard(min(ts, store.EndOf(n.store.Log().Checkpoint())))
+			}
+		})
+		if !ok {
+			return
+		}
+	}
+}
+
+// watchSpace raises the alarm well before the disk is full, and stops the node
+// before a write to a mapped file would end it with a signal.
+func (k *keeper) watchSpace() {
+	n := k.node
+	free, err := n.store.FreeBytes()
+	if err != nil {
+		n.fail(fmt.Errorf("reading the free disk space: %w", err))
+		return
+	}
+	n.freeBytes.Store(free)
+	low := free < n.cfg.MinFreeBytes
+	if n.lowSpace.Swap(low) != low {
+		if low {
+			n.log.Warn("the disk is nearly full: writes that grow the store are refused", "freeBytes", free, "minFreeBytes", n.cfg.MinFreeBytes)
+		} else {
+			n.log.Info("the disk has space again", "freeBytes", free)
+		}
+	}
+	if free < n.cfg.MinFreeBytes/4 {
+		n.fail(fmt.Errorf("only %d MiB of disk are left for %s: the node stops before its files are damaged; give it more space and start it again", free>>20, n.cfg.DataDir))
+	}
+}
+
+// compact proposes a compaction where this node leads and the retention allows.
+func (k *keeper) compact() {
+	n := k.node
+	p, keep := n.published(), n.cfg.Retention
+	var target int64
+	switch {
+	case keep.Revisions > 0:
+		// In steps, so that a busy cluster does not compact all the time.
+		if target = p.Revision - keep.Revisions; target < p.Compacted+max(keep.Revisions/10, 1) {
+			return
+		}
+	case keep.Age > 0:
+		target = k.aged(p.Revision, keep.Age)
+	}
+	if target <= p.Compacted || target <= k.asked || !n.consensus.role.Load().Serving {
+		return
+	}
+	k.asked = target
+	c := &command.Command{Op: &command.Command_Compact{Compact: &kvpb.CompactRequest{Revision: target}}}
+	data, err := proto.Marshal(c)
+	if err != nil {
+		n.fail(err)
+		return
+	}
+	req := &writeRequest{request: n.internalRequest("auto-compaction"), passed: true,
+		render: func(mvcc.Result) (answer, error) { return answer{}, nil }}
+	n.propose(replica.Proposal{Command: data, Deadline: req.deadline, Tag: req})
+}
+
+// aged samples the revision and returns the newest one that is older than age.
+// Every node samples, so that a new leader knows the past as well.
+func (k *keeper) aged(revision int64, age time.Duration) int64 {
+	now := time.Now()
+	if s := k.samples; len(s) == 0 || now.Sub(s[len(s)-1].at) >= age/100 {
+		k.samples = append(s, sample{now, revision})
+	}
+	var target int64
+	for len(k.samples) > 0 && now.Sub(k.samples[0].at) >= age {
+		target = k.samples[0].revision
+		k.samples = k.samples[1:]
+	}
+	return target
+}

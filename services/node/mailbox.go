@@ -1,0 +1,79 @@
+package node
+
+import (
+	"sync"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/kvorum/kvorum/libs/core/replica"
+)
+
+// inputs is what waits for the consensus goroutine.
+type inputs struct {
+	proposals []replica.Proposal
+	reads     []replica.Read
+	frames    []frame
+	appended  []*replica.AppendTask
+	applied   []*replica.ApplyTask
+	lost      []uint64
+	calls     []func(*replica.Replica)
+}
+
+type frame struct {
+	from uint64
+	msgs []*raftpb.Message
+}
+
+// framesMax bounds the batches that wait; past it the network loses them.
+const framesMax = 4096
+
+// mailbox hands inputs from any goroutine to the one that owns the replica,
+// all that came in at once. What is in it is bounded: proposals and reads by the
+// subscriptions that bring them, frames by framesMax, the rest by the tasks
+// under way.
+type mailbox struct {
+	mu   sync.Mutex
+	in   inputs
+	wake chan struct{}
+}
+
+func newMailbox() *mailbox { return &mailbox{wake: make(chan struct{}, 1)} }
+
+// put adds to the inputs and wakes the owner.
+func (m *mailbox) put(add func(*inputs)) {
+	m.mu.Lock()
+	add(&m.in)
+	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the mailbox.
+func (m *mailbox) take() inputs {
+	m.mu.Lock()
+	in := m.in
+	m.in = inputs{}
+	m.mu.Unlock()
+	return in
+}
+
+// Receive is bus.Handler's.
+func (m *mailbox) Receive(from uint64, msgs []*raftpb.Message) {
+	m.put(func(in *inputs) {
+		if len(in.frames) < framesMax {
+			in.frames = append(in.frames, frame{from, msgs})
+		}
+	})
+}
+
+// PeerLost is bus.Handler's.
+func (m *mailbox) PeerLost(id uint64) {
+	m.put(func(in *inputs) { in.lost = append(in.lost, id) })
+}
+
+// call runs fn on the consensus goroutine.
+func (m *mailbox) call(fn func(*replica.Replica)) {
+	m.put(func(in *inputs) { in.calls = append(in.calls, fn) })
+}

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/kvorum/kvorum/libs/core/replica"
+)
+
+// Run starts a node and serves until ctx ends, then stops in order: it hands
+// its leadership over, answers what it can and closes its files. An error says
+// why the node could not start or could not go on.
+func Run(ctx context.Context, cfg Config) (err error) {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	st, err := openStore(&cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+
+	// The parts live longer than ctx: leadership is handed over first.
+	work, stop := context.WithCancelCause(context.Background())
+	defer stop(nil)
+	n, err := newNode(work, func(e error) { stop(e) }, cfg, st)
+	if err != nil {
+		return err
+	}
+	defer n.closeBuses()
+	if err := n.connect(work); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop(nil)
+	n.startWorkers(&wg, work)
+	if err := n.service.start(); err != nil {
+		return err
+	}
+	withdraw, err := n.announce()
+	if err != nil {
+		return err
+	}
+	n.settle()
+	n.log.Info("started", "name", cfg.Name, "clients", n.clients.URL(), "index", n.published().Index, "revision", n.published().Revision)
+	select {
+	case <-work.Done():
+		return fmt.Errorf("the node stops: %w", context.Cause(work))
+	case <-ctx.Done():
+	}
+	withdraw()
+	n.handOver(work)
+	return nil
+}
+
+// startWorkers starts the goroutines that the package's documentation lists.
+func (n *Node) startWorkers(wg *sync.WaitGroup, ctx context.Context) {
+	n.keeper.watchSpace()
+	wg.Go(func() { n.consensus.run(ctx) })
+	wg.Go(func() { n.appender.run(ctx) })
+	wg.Go(func() { n.applier.run(ctx) })
+	wg.Go(func() { n.keeper.run(ctx) })
+	wg.Go(func() { n.follow(ctx) })
+	wg.Go(func() { n.expireReads(ctx) })
+	for range readersCount {
+		wg.Go(func() { n.readers.run(ctx) })
+	}
+}
+
+// expireReads refuses reads that wait too long for the state.
+func (n *Node) expireReads(ctx context.Context) {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			n.readers.expire(n.clock())
+		}
+	}
+}
+
+// handOver makes another node the leader and lets go of the subscriptions, so
+// that clients hardly notice that this node stops.
+func (n *Node) handOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	if n.consensus.role.Load().Leading && len(n.cfg.Peers) > 1 {
+		n.box.call(func(r *replica.Replica) { r.HandOver() })
+		ticker := time.NewTicker(5 * time.Millisecond)
+		defer ticker.Stop()
+		for n.consensus.role.Load().Leading && ctx.Err() == nil {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+			}
+		}
+	}
+	if err := n.service.drain(ctx); err != nil {
+		n.log.Warn("stopping: requests were left unanswered", "error", err)
+	}
+}
+
+func (n *Node) closeBuses() {
+	if n.clients != nil {
+		n.clients.Close()
+	}
+	if n.peers != nil {
+		n.peers.Close()
+	}
+}

@@ -1,0 +1,216 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/core/replica"
+	"github.com/kvorum/kvorum/libs/natsbus"
+)
+
+// service holds the subscriptions of a node. Interest is leadership: the
+// subjects of writes have a subscriber where the leader is, so that a request
+// reaches it in one hop from anywhere.
+type service struct {
+	node  *Node
+	conn  *nats.Conn // account of the clients
+	inner *nats.Conn // internal account
+
+	mu     sync.Mutex
+	writes []*nats.Subscription // while this node takes writes
+	leads  []*nats.Subscription // while it serves as leader
+}
+
+// start subscribes to what every node answers.
+func (s *service) start() error {
+	for _, op := range operations() {
+		if op.write {
+			continue
+		}
+		if _, err := s.subscribe(op); err != nil {
+			return err
+		}
+	}
+	if _, err := s.listen(s.conn, api.SubjectStatus, queueNodes, s.node.serveStatus); err != nil {
+		return err
+	}
+	if _, err := s.listen(s.conn, api.SubjectStatus+"."+s.node.cfg.Name, "", s.node.serveStatus); err != nil {
+		return err
+	}
+	if _, err := s.listen(s.conn, natsbus.SubjectUnknown+">", queueNodes, s.unknown); err != nil {
+		return err
+	}
+	_, err := s.listen(s.inner, subjectFeedPoll, queueNodes, s.node.feed.serve)
+	return err
+}
+
+// listen subscribes a handler that returns at once.
+func (s *service) listen(nc *nats.Conn, subject, queue string, h nats.MsgHandler) (*nats.Subscription, error) {
+	sub, err := nc.QueueSubscribe(subject, queue, h) // an empty queue is none
+	if err != nil {
+		return nil, fmt.Errorf("subscribing to %s: %w", subject, err)
+	}
+	return sub, sub.SetPendingLimits(subscriptionPendingMessages, subscriptionPendingBytes)
+}
+
+func (s *service) subscribe(op operation) (subs []*nats.Subscription, err error) {
+	for _, subject := range op.subjects {
+		sub, err := s.listen(s.conn, subject, queueNodes, func(m *nats.Msg) { s.node.handle(op, m, false) })
+		if err != nil {
+			return subs, err
+		}
+		subs = append(subs, sub)
+	}
+	return subs, nil
+}
+
+// unknown answers a request that is on no operation's subject.
+func (s *service) unknown(m *nats.Msg) {
+	name := m.Subject[len(natsbus.SubjectUnknown):]
+	respondError(m, api.Errorf(api.KindUnknownOperation, "there is no operation %s: `kvorum help` and the protocol document list them", name))
+}
+
+// follow subscribes and unsubscribes as the role and the applied term ask for.
+// A node takes writes while it serves, and while it knows of no leader, to
+// hold them for one; a follower lets go when the new leader has shown that it
+// can commit.
+func (s *service) follow(role replica.Role, settled bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.toggle(&s.writes, role.Leading || !settled, s.subscribeWrites); err != nil {
+		return err
+	}
+	return s.toggle(&s.leads, role.Serving, s.subscribeLeader)
+}
+
+func (s *service) toggle(subs *[]*nats.Subscription, want bool, subscribe func() ([]*nats.Subscription, error)) (err error) {
+	switch {
+	case want && *subs == nil:
+		*subs, err = subscribe()
+	case !want && *subs != nil:
+		for _, sub := range *subs {
+			// Messages that have arrived are still handled: a drain, no cut.
+			if e := sub.Drain(); e != nil {
+				err = e
+			}
+		}
+		*subs = nil
+	}
+	return err
+}
+
+func (s *service) subscribeWrites() (subs []*nats.Subscription, err error) {
+	for _, op := range operations() {
+		if !op.write {
+			continue
+		}
+		more, err := s.subscribe(op)
+		if err != nil {
+			return subs, err
+		}
+		subs = append(subs, more...)
+	}
+	return subs, nil
+}
+
+func (s *service) subscribeLeader() (subs []*nats.Subscription, err error) {
+	for subject, h := range map[string]nats.MsgHandler{subjectFeedLeader: s.node.feed.serve, subjectFeedGrant: s.node.grants.serve} {
+		sub, err := s.listen(s.inner, subject, queueNodes, h)
+		if err != nil {
+			return subs, err
+		}
+		subs = append(subs, sub)
+	}
+	return subs, nil
+}
+
+// newRequest wraps a message that is to be answered.
+func (n *Node) newRequest(m *nats.Msg, endpoint string) *request {
+	return &request{msg: m, endpoint: endpoint, began: time.Now(), deadline: n.clock() + int64(requestTimeout), out: &n.responder}
+}
+
+// handle takes a client's request, or one that another node passed on.
+func (n *Node) handle(op operation, m *nats.Msg, passed bool) {
+	req := n.newRequest(m, op.name)
+	c, err := op.parse(m)
+	if err == nil {
+		err = n.admit(c)
+	}
+	if err != nil {
+		req.fail(err)
+		return
+	}
+	if c.command == nil {
+		n.serveRead(&readRequest{request: req, serve: c.read}, c)
+		return
+	}
+	data, err := proto.Marshal(c.command)
+	if err != nil {
+		req.fail(err)
+		return
+	}
+	w := &writeRequest{request: req, passed: passed, render: c.render}
+	n.propose(replica.Proposal{Command: data, Deadline: req.deadline, Tag: w})
+}
+
+// serveRead routes a read to a quorum round, or to the state as it is.
+func (n *Node) serveRead(r *readRequest, c *call) {
+	if !c.serializable {
+		n.read(r)
+		return
+	}
+	n.readers.await(waitingReads{revision: c.minRevision, reads: []replica.Read{{Deadline: r.deadline, Tag: r}}})
+}
+
+// propose hands a write to consensus.
+func (n *Node) propose(p replica.Proposal) {
+	n.box.put(func(in *inputs) { in.proposals = append(in.proposals, p) })
+}
+
+// read asks for a quorum round.
+func (n *Node) read(r *readRequest) {
+	deadline := n.clock() + int64(holdTimeout)
+	n.box.put(func(in *inputs) {
+		in.reads = append(in.reads, replica.Read{Deadline: deadline, Tag: r})
+	})
+}
+
+// passedOn takes a write that another node has passed on.
+func (n *Node) passedOn(m *nats.Msg) {
+	for _, op := range operations() {
+		if op.write && matches(op.subjects[0], m.Subject) {
+			n.handle(op, m, true)
+			return
+		}
+	}
+	respondError(m, api.Errorf(api.KindInternal, "another node passed on %s, which is no write", m.Subject))
+}
+
+// matches reports whether a subject is pattern, which may end in ">".
+func matches(pattern, subject string) bool {
+	if stem := len(pattern) - 1; pattern[stem] == '>' {
+		return len(subject) > stem && subject[:stem] == pattern[:stem]
+	}
+	return pattern == subject
+}
+
+// drain unsubscribes and waits until the requests that had arrived are handled.
+func (s *service) drain(ctx context.Context) error {
+	done := make(chan struct{})
+	s.conn.SetClosedHandler(func(*nats.Conn) { close(done) })
+	if err := s.conn.Drain(); err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,125 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kvorum/kvorum/libs/core/mvcc"
+	"github.com/kvorum/kvorum/libs/core/replica"
+	"github.com/kvorum/kvorum/libs/core/snapshot"
+	"github.com/kvorum/kvorum/libs/core/store"
+)
+
+// snapshots moves whole states between nodes. Raft's message is only told to
+// the receiving replica once the state has arrived, verified and synced.
+type snapshots struct {
+	node *Node
+
+	mu       sync.Mutex
+	received store.Incoming
+	meta     *raftpb.SnapshotMetadata
+}
+
+// send streams the state that m describes, in a goroutine of its own.
+func (s *snapshots) send(m *raftpb.Message) {
+	n := s.node
+	go func() {
+		err := s.stream(m)
+		if err != nil {
+			n.log.Warn("sending a snapshot failed; it is tried again", "to", n.name(m.GetTo()), "error", err)
+		} else {
+			n.log.Info("sent a snapshot", "to", n.name(m.GetTo()), "index", m.GetSnapshot().GetMetadata().GetIndex())
+		}
+		n.box.call(func(r *replica.Replica) { r.SnapshotSent(m.GetTo(), err == nil) })
+	}()
+}
+
+func (s *snapshots) stream(m *raftpb.Message) error {
+	header, err := proto.Marshal(m)
+	if err != nil {
+		return err
+	}
+	n := s.node
+	n.gate.RLock() // the state must not be exchanged while it is read
+	defer n.gate.RUnlock()
+	meta := m.GetSnapshot().GetMetadata()
+	view, err := n.store.State().Read(store.EndOf(meta.GetIndex()))
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	pr, pw := io.Pipe()
+	go func() { pw.CloseWithError(snapshot.Write(pw, view, meta)) }()
+	err = n.peers.SendSnapshot(n.ctx, m.GetTo(), header, pr)
+	// Ends the writer before the view is closed, whatever happened.
+	pr.CloseWithError(errors.New("the transfer ended"))
+	_, _ = io.Copy(io.Discard, pr)
+	return err
+}
+
+// receive takes a state that a leader streams.
+func (s *snapshots) receive(ctx context.Context, from uint64, header []byte, r io.Reader) error {
+	m := &raftpb.Message{}
+	if err := proto.Unmarshal(header, m); err != nil {
+		return fmt.Errorf("the snapshot's header is malformed: %w", err)
+	}
+	n := s.node
+	want := m.GetSnapshot().GetMetadata()
+	if m.GetType() != raftpb.MsgSnap || m.GetFrom() != from || m.GetTo() != n.id || want.GetIndex() == 0 {
+		return fmt.Errorf("the snapshot is not for %s", n.cfg.Name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meta, s.received = nil, nil
+	in, err := n.store.Receive()
+	if err != nil {
+		return err
+	}
+	meta, err := snapshot.Read(r, in)
+	if err == nil && (meta.GetIndex() != want.GetIndex() || meta.GetTerm() != want.GetTerm()) {
+		err = fmt.Errorf("the snapshot is of index %d, not %d", meta.GetIndex(), want.GetIndex())
+	}
+	if err == nil {
+		err = in.Finish()
+	}
+	if err != nil {
+		return errors.Join(err, in.Abort())
+	}
+	s.meta, s.received = meta, in
+	n.log.Info("received a snapshot", "from", n.name(from), "index", meta.GetIndex())
+	n.box.call(func(r *replica.Replica) { r.SnapshotReceived(m) })
+	return nil
+}
+
+// install exchanges log and state for the received snapshot. It runs on the
+// appender's goroutine with the applier standing still.
+func (s *snapshots) install(t *replica.AppendTask, b store.Batch) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.node
+	if s.received == nil || s.meta.GetIndex() != t.Snapshot.GetIndex() {
+		return fmt.Errorf("the snapshot of index %d was not received", t.Snapshot.GetIndex())
+	}
+	b.Install = &store.Install{Snapshot: t.Snapshot, State: s.received}
+	s.meta, s.received = nil, nil
+	n.gate.Lock()
+	defer n.gate.Unlock()
+	if !n.applier.do(n.ctx, func() {
+		if err = n.store.Log().Append(b); err != nil {
+			return
+		}
+		var m *mvcc.Machine
+		if m, err = mvcc.Open(n.store.State(), t.Snapshot.GetIndex()); err == nil {
+			n.adopt(m)
+		}
+	}) {
+		return n.ctx.Err()
+	}
+	return err
+}

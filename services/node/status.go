@@ -1,0 +1,95 @@
+package node
+
+import (
+	"encoding/hex"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/replica"
+)
+
+// serveStatus answers at once, with or without a quorum.
+func (n *Node) serveStatus(m *nats.Msg) {
+	req := n.newRequest(m, "status")
+	_, f, err := bodyHeaders(m)
+	if err == nil {
+		err = f.unmarshal(m.Data, &kvpb.StatusRequest{})
+	}
+	if err != nil {
+		req.fail(err)
+		return
+	}
+	n.box.call(func(r *replica.Replica) {
+		resp := n.status(r)
+		go func() {
+			a, err := f.answer(resp, resp.Revision)
+			if err != nil {
+				req.fail(err)
+				return
+			}
+			req.reply(a)
+		}()
+	})
+}
+
+// status is gathered on the consensus goroutine.
+func (n *Node) status(r *replica.Replica) *kvpb.StatusResponse {
+	role, p, log := n.consensus.role.Load(), n.published(), n.store.Log()
+	first, _ := log.FirstIndex()
+	last, _ := log.LastIndex()
+	resp := &kvpb.StatusResponse{
+		Node:            n.cfg.Name,
+		NodeId:          n.id,
+		ClusterId:       n.cfg.ClusterID(),
+		Version:         n.cfg.Version,
+		Term:            role.Term,
+		RaftIndex:       last,
+		CommitIndex:     r.Commit(),
+		AppliedIndex:    p.Index,
+		CheckpointIndex: log.Checkpoint(),
+		FirstIndex:      first,
+		Revision:        p.Revision,
+		Compacted:       p.Compacted,
+		Digest:          hex.EncodeToString(p.Digest[:]),
+		LogBytes:        log.Bytes(),
+		StateBytes:      n.store.State().Bytes(),
+		FreeBytes:       n.freeBytes.Load(),
+		Alarms:          n.alarms(role),
+	}
+	resp.Ready = len(resp.Alarms) == 0
+	for _, peer := range n.cfg.Peers {
+		id := peer.ID()
+		member := &kvpb.Member{
+			Name: peer.Name, Id: id, PeerAddress: peer.Address,
+			Leader:    id == role.Leader,
+			Reachable: id == n.id || n.peers.Reachable(id),
+		}
+		if member.Leader {
+			resp.Leader = peer.Name
+		}
+		resp.Members = append(resp.Members, member)
+	}
+	return resp
+}
+
+// alarms are the kinds of errors that clients of this node meet now.
+func (n *Node) alarms(role *replica.Role) (kinds []string) {
+	if role.Leader == 0 || role.Leading && !role.Serving {
+		kinds = append(kinds, string(api.KindNoLeader))
+	}
+	if n.lowSpace.Load() {
+		kinds = append(kinds, string(api.KindNoSpace))
+	}
+	return kinds
+}
+
+// admit refuses a write that grows the store while the disk is nearly full.
+func (n *Node) admit(c *call) error {
+	if c.command == nil || !n.lowSpace.Load() || !grows(c.command) {
+		return nil
+	}
+	return api.Errorf(api.KindNoSpace, "%s has %d MiB of disk left, less than --min-free-bytes (%d MiB): delete keys, compact, or give it more space",
+		n.cfg.Name, n.freeBytes.Load()>>20, n.cfg.MinFreeBytes>>20)
+}

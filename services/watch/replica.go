@@ -1,0 +1,222 @@
+package watch
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/fanout"
+	"github.com/kvorum/kvorum/libs/feed"
+	"github.com/kvorum/kvorum/libs/natsbus"
+)
+
+// replica is one life of the fan-out. loop's goroutine owns all of it but
+// current, which requests read.
+type replica struct {
+	log   *slog.Logger
+	now   func() fanout.Instant
+	kv    *nats.Conn // the clients' account: events, requests and their answers
+	inner *nats.Conn // the internal account: the feed and the grant
+	limit fanout.Limits
+
+	pub       *fanout.Publisher
+	grant     *fanout.Grant
+	compacted int64
+	requests  *requests
+	current   atomic.Pointer[snapshot]
+
+	pages    chan page
+	answers  chan grantAnswer
+	asking   bool          // a request for the grant is under way
+	patience time.Duration // with it
+	progress chan *nats.Msg
+	lost     chan error // a connection broke
+}
+
+// snapshot is what requests are answered from. It never changes.
+type snapshot struct {
+	view      *fanout.View
+	grant     fanout.Grant
+	sequence  uint64
+	compacted int64
+}
+
+// page is one of the feed's, or a new beginning after events were lost to
+// compaction.
+type page struct {
+	*kvpb.FeedResponse
+	restart *api.Position
+}
+
+func runReplica(ctx context.Context, cfg Config, bus *natsbus.ClientBus) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := &replica{
+		log: cfg.Logger, now: clock,
+		limit:    fanout.Limits{WindowBytes: cfg.WindowBytes},
+		grant:    fanout.NewGrant(cfg.Name + "." + rand.Text()),
+		pages:    make(chan page, pagesMax),
+		answers:  make(chan grantAnswer, 1),
+		patience: grantTimeout,
+		progress: make(chan *nats.Msg, progressMax),
+		lost:     make(chan error, 2),
+	}
+	if err := r.connect(bus); err != nil {
+		return err
+	}
+	defer r.kv.Close()
+	defer r.inner.Close()
+	r.requests = newRequests(ctx, cfg.Name, r)
+	stop, err := r.requests.announce()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if _, err := r.kv.ChanSubscribe(api.SubjectProgress, r.progress); err != nil {
+		return fmt.Errorf("subscribe to %s: %w", api.SubjectProgress, err)
+	}
+	defer r.release()
+	start, err := r.begin(ctx)
+	if err != nil {
+		return err
+	}
+	r.log.Info("following the store", "after", start)
+	r.pub = fanout.NewPublisher(r.limit, start)
+	go r.follow(ctx, start)
+	return r.loop(ctx)
+}
+
+// connect opens the connections. One that breaks may have lost what was written
+// to it, so the replica ends with it.
+func (r *replica) connect(bus *natsbus.ClientBus) (err error) {
+	if r.kv, err = bus.Service(); err != nil {
+		return err
+	}
+	if r.inner, err = bus.Internal(); err != nil {
+		r.kv.Close()
+		return err
+	}
+	for _, nc := range []*nats.Conn{r.kv, r.inner} {
+		nc.SetDisconnectErrHandler(func(_ *nats.Conn, err error) {
+			select {
+			case r.lost <- fmt.Errorf("a connection to the embedded server broke: %w", err):
+			default:
+			}
+		})
+	}
+	return nil
+}
+
+// loop receives, publishes and answers until something fails.
+func (r *replica) loop(ctx context.Context) error {
+	beat := time.NewTicker(beatEvery)
+	defer beat.Stop()
+	renew := time.NewTimer(0)
+	defer renew.Stop()
+	ready := make(chan struct{})
+	close(ready)
+	for {
+		r.settle()
+		var pages chan page
+		if r.pub.Room() {
+			pages = r.pages
+		}
+		var work chan struct{}
+		if r.pub.Batch() != nil {
+			work = ready
+		}
+		select {
+		case p := <-pages:
+			r.add(p)
+		case <-work:
+			if err := r.publish(); err != nil {
+				return err
+			}
+		case m := <-r.progress:
+			r.skip(m)
+		case a := <-r.answers:
+			if !r.answered(a) {
+				renew.Reset(retryAfter)
+			}
+		case <-renew.C:
+			renew.Reset(renewEvery)
+			r.ask(ctx)
+		case <-beat.C:
+			r.pub.Beat()
+		case err := <-r.lost:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// settle makes the role follow the grant, and what requests see follow both.
+func (r *replica) settle() {
+	epoch, held := r.grant.Held(r.now())
+	in, holding := r.pub.Holding()
+	switch {
+	case held && (!holding || in != epoch):
+		r.pub.Take(epoch)
+		r.show()
+		r.requests.open()
+		r.log.Info("publishing", "epoch", epoch, "after", r.pub.View().Through())
+	case !held && holding:
+		r.pub.Lose()
+		r.show()
+		r.requests.close()
+		r.log.Info("standing by", "epoch", in, "published", r.pub.View().Through())
+	}
+}
+
+func (r *replica) show() {
+	r.current.Store(&snapshot{r.pub.View(), *r.grant, r.pub.Sequence(), r.compacted})
+}
+
+func (r *replica) add(p page) {
+	if p.restart != nil {
+		r.pub.Reset(*p.restart)
+	} else {
+		r.compacted = max(r.compacted, p.Compacted)
+		r.pub.Add(p.Events, feed.Position(p.Through))
+	}
+	r.show()
+}
+
+// publish sends one batch, if the grant still holds right now. Readers see it
+// after it was written to the connection that their answers go to.
+func (r *replica) publish() error {
+	batch := r.pub.Batch()
+	in, _ := r.pub.Holding()
+	if epoch, held := r.grant.Held(r.now()); !held || epoch != in {
+		return nil // settle does what follows
+	}
+	for _, m := range batch {
+		if err := r.kv.PublishMsg(&nats.Msg{Subject: m.Subject, Header: nats.Header(m.Header), Data: m.Body}); err != nil {
+			return fmt.Errorf("publish on %s: %w", m.Subject, err)
+		}
+	}
+	r.pub.Done()
+	r.show()
+	return nil
+}
+
+// skip takes another replica's progress.
+func (r *replica) skip(m *nats.Msg) {
+	through, err := api.ParsePosition(m.Header.Get(api.HeaderThrough))
+	if err != nil {
+		r.log.Warn("a progress message without a position", "error", err)
+		return
+	}
+	if _, holding := r.pub.Holding(); !holding {
+		r.pub.Skip(through)
+		r.show()
+	}
+}

@@ -1,0 +1,212 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/api/kvjson"
+	"github.com/kvorum/kvorum/libs/core/fanout"
+	"github.com/kvorum/kvorum/libs/natsbus"
+	"github.com/kvorum/kvorum/libs/svc"
+)
+
+// requests serves kv.history and kv.sync while the replica publishes.
+type requests struct {
+	ctx   context.Context
+	name  string
+	r     *replica
+	stats *natsbus.Stats
+	slots chan struct{} // one for each request that is being answered
+	subs  []*nats.Subscription
+}
+
+// operation answers one kind of request from a snapshot.
+type operation struct {
+	name   string // of the endpoint
+	prefix string // of its subjects
+	answer func(*requests, *snapshot, *request) (proto.Message, error)
+}
+
+var operations = []operation{
+	{"history", api.SubjectHistory, (*requests).history},
+	{"sync", api.SubjectSync, (*requests).sync},
+}
+
+func endpoints() (list []natsbus.Endpoint) {
+	for _, op := range operations {
+		list = append(list,
+			natsbus.Endpoint{Name: op.name, Subject: op.prefix},
+			natsbus.Endpoint{Name: op.name + "-prefix", Subject: op.prefix + ".>"})
+	}
+	return list
+}
+
+func newRequests(ctx context.Context, name string, r *replica) *requests {
+	return &requests{ctx: ctx, name: name, r: r, stats: natsbus.NewStats(endpoints()), slots: make(chan struct{}, RequestsMax)}
+}
+
+// announce answers service discovery, also while the replica stands by.
+func (q *requests) announce() (stop func(), err error) {
+	version := "0.0.0"
+	if strings.Count(svc.Version, ".") == 2 {
+		version = strings.TrimPrefix(svc.Version, "v")
+	}
+	stop, err = natsbus.Announce(q.r.kv, natsbus.ServiceInfo{
+		Name: "kvorum-watch", Version: version, Description: "Kvorum's watch fan-out: history and sync",
+		Metadata: map[string]string{"replica": q.name}, Endpoints: endpoints(),
+	}, q.stats.Endpoints)
+	if err != nil {
+		return nil, fmt.Errorf("announce the service: %w", err)
+	}
+	return stop, nil
+}
+
+// open begins to take requests. There is no queue group: where a holder that
+// was stopped still has its subscriptions, the new one must get the request too.
+func (q *requests) open() {
+	if q.subs != nil {
+		return
+	}
+	for _, op := range operations {
+		for endpoint, subject := range map[string]string{op.name: op.prefix, op.name + "-prefix": op.prefix + ".>"} {
+			sub, err := q.r.kv.Subscribe(subject, func(m *nats.Msg) { q.take(op, endpoint, m) })
+			if err == nil {
+				err = sub.SetPendingLimits(pendingRequests, pendingBytes)
+			}
+			if err != nil {
+				q.r.fail(fmt.Errorf("subscribe to %s: %w", subject, err))
+				return
+			}
+			q.subs = append(q.subs, sub)
+		}
+	}
+}
+
+// close takes no further requests.
+func (q *requests) close() {
+	for _, sub := range q.subs {
+		_ = sub.Unsubscribe() // fails where the connection is closed already
+	}
+	q.subs = nil
+}
+
+// wait waits until the requests that were taken are answered.
+func (q *requests) wait(limit time.Duration) {
+	timeout := time.After(limit)
+	for range RequestsMax {
+		select {
+		case q.slots <- struct{}{}:
+		case <-timeout:
+			return
+		}
+	}
+}
+
+// take answers a request in a goroutine of its own.
+func (q *requests) take(op operation, endpoint string, m *nats.Msg) {
+	began := time.Now()
+	select {
+	case q.slots <- struct{}{}:
+	default:
+		err := api.Errorf(api.KindOverloaded, "the fan-out answers %d requests already: try again later", RequestsMax)
+		q.respond(m, nats.Header(err.Header()), err.Body())
+		q.stats.Observe(endpoint, time.Since(began), err)
+		return
+	}
+	go func() {
+		defer func() { <-q.slots }()
+		header, body, err := q.answer(op, m)
+		if err != nil {
+			e := asError(err)
+			header, body = e.Header(), e.Body()
+		}
+		q.respond(m, header, body)
+		q.stats.Observe(endpoint, time.Since(began), err)
+	}()
+}
+
+func (q *requests) answer(op operation, m *nats.Msg) (nats.Header, []byte, error) {
+	header, err := parseHeaders(m.Header)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := q.r.current.Load()
+	answer, err := op.answer(q, s, &request{msg: m, prefix: strings.TrimPrefix(strings.TrimPrefix(m.Subject, op.prefix), "."), protobuf: header.protobuf})
+	if err != nil {
+		return nil, nil, err
+	}
+	h := nats.Header{}
+	var body []byte
+	if header.protobuf {
+		h[api.HeaderContentType] = []string{api.ContentProtobuf}
+		body, err = proto.Marshal(answer)
+	} else {
+		body, err = kvjson.Marshal(answer)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(body) > answerBytesMax {
+		return nil, nil, errAnswerTooLarge
+	}
+	epoch, held := s.grant.Held(q.r.now())
+	if newest := q.r.current.Load(); !held {
+		// Renewed meanwhile, or not: what was looked up is true in either case,
+		// but only the holder's answer says what was published.
+		if epoch2, again := newest.grant.Held(q.r.now()); !again || epoch2 != epoch {
+			return nil, nil, api.Errorf(api.KindUnavailable, "this replica of the fan-out does not publish any more: ask again")
+		}
+	}
+	h[api.HeaderEpoch] = []string{epoch.String()}
+	h[api.HeaderSequence] = []string{strconv.FormatUint(s.sequence, 10)}
+	return h, body, nil
+}
+
+func (q *requests) respond(m *nats.Msg, header nats.Header, body []byte) {
+	if m.Reply == "" {
+		return
+	}
+	if header == nil {
+		header = nats.Header{}
+	}
+	header[api.HeaderNode] = []string{q.name}
+	// An error means that the connection is closing: nobody is left to tell.
+	_ = m.RespondMsg(&nats.Msg{Header: header, Data: body})
+}
+
+// headers are the options of a request.
+type headers struct {
+	protobuf bool
+}
+
+// parseHeaders refuses options that it does not know, instead of ignoring them.
+// What others add, tracing for example, is left alone.
+func parseHeaders(h nats.Header) (headers, error) {
+	var out headers
+	for name, values := range h {
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		if strings.HasPrefix(canonical, "Kv-") {
+			return out, api.Errorf(api.KindBadRequest, "the header %s is not known to this operation: its options go into the body", canonical)
+		}
+		if canonical != api.HeaderContentType {
+			continue
+		}
+		if len(values) != 1 || !slices.Contains([]string{api.ContentJSON, api.ContentProtobuf}, values[0]) {
+			return out, api.Errorf(api.KindBadRequest, "%s: %q is neither %s nor %s", canonical, values, api.ContentJSON, api.ContentProtobuf)
+		}
+		out.protobuf = values[0] == api.ContentProtobuf
+	}
+	return out, nil
+}
+
+// wireEpoch and the like
+var _ = fanout.Range{}
