@@ -1,20 +1,13 @@
 #!/bin/sh
-# Runs every fuzz target of the repository for FUZZTIME (3s), one after another:
-# each uses all processors. A failing input is left in the package's testdata.
+# Runs every fuzz target of the repository for FUZZTIME (3s), one on each
+# processor at a time. A failing input is left in the package's testdata.
 set -eu
 cd "$(dirname "$0")/.."
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-n=0
-for file in $(grep -rl --include='*_test.go' '^func Fuzz' libs services tools tests | sort); do
-	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
-		go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-3s}" -fuzzminimizetime 5s "./$(dirname "$file")" >"$log" 2>&1 || {
-			cat "$log"
-			echo "fuzz: $target in $file failed"
-			exit 1
-		}
-		n=$((n + 1))
-		echo "ok  $target  $(dirname "$file")"
-	done
-done
-echo "$n fuzz targets, ${FUZZTIME:-3s} each"
+export FUZZTIME="${FUZZTIME:-3s}"
+
+grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' libs services tools tests |
+	sed 's|^\(.*\)/[^/]*:func \(.*\)|\2 ./\1|' | sort -k 2 |
+	xargs -n 2 -P "$(getconf _NPROCESSORS_ONLN)" sh -c '
+		out=$(go test -run "^$" -fuzz "^$0\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 5s -parallel 1 "$1" 2>&1) ||
+			{ echo "$out"; echo "FAIL  $0  $1"; exit 1; }
+		echo "ok  $0  $1"'

@@ -34,7 +34,14 @@ func (n *nodeLog) Append(b store.Batch) error {
 			return err
 		}
 	}
-	return l.append(b)
+	return l.append(b, s.mark())
+}
+
+// mark is up to which Sync the state in use is durable.
+func (s *Store) mark() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.mark.Load()
 }
 
 func (l *raftLog) writable() error {
@@ -77,8 +84,9 @@ func (l *raftLog) check(b store.Batch) error {
 	return nil
 }
 
-// append writes all of b but an Install.
-func (l *raftLog) append(b store.Batch) error {
+// append writes all of b but an Install. mark is the state's, which goes with
+// a checkpoint.
+func (l *raftLog) append(b store.Batch, mark uint64) error {
 	if len(b.Entries) > 0 && b.Entries[0].GetIndex() <= l.meta.last {
 		if err := l.cut(b.Entries[0].GetIndex()-1, b.Hard); err != nil {
 			return err
@@ -93,7 +101,7 @@ func (l *raftLog) append(b store.Batch) error {
 			return l.fail(err)
 		}
 		if size > 0 && size+recordBytes(recs) > l.opts.partBytes {
-			if err := l.appendPart(store.Batch{Hard: b.Hard, Entries: b.Entries[from:i]}, records); err != nil {
+			if err := l.appendPart(store.Batch{Hard: b.Hard, Entries: b.Entries[from:i]}, records, mark); err != nil {
 				return err
 			}
 			records, size, from = nil, 0, i
@@ -102,7 +110,7 @@ func (l *raftLog) append(b store.Batch) error {
 		size += recordBytes(recs)
 		stored = append(stored, valueBytes(recs))
 	}
-	if err := l.appendPart(store.Batch{Hard: b.Hard, Entries: b.Entries[from:], Checkpoint: b.Checkpoint}, records); err != nil {
+	if err := l.appendPart(store.Batch{Hard: b.Hard, Entries: b.Entries[from:], Checkpoint: b.Checkpoint}, records, mark); err != nil {
 		return err
 	}
 	l.publish(func(v *view) {
@@ -116,10 +124,12 @@ func (l *raftLog) append(b store.Batch) error {
 
 // appendPart commits and flushes the records of p's entries. The commit index
 // moves only as far as the log has entries.
-func (l *raftLog) appendPart(p store.Batch, records []*badger.Entry) error {
+func (l *raftLog) appendPart(p store.Batch, records []*badger.Entry, mark uint64) error {
 	next := *l.meta
 	next.last += uint64(len(p.Entries))
-	next.checkpoint = max(next.checkpoint, p.Checkpoint)
+	if p.Checkpoint != 0 {
+		next.checkpoint, next.mark = max(next.checkpoint, p.Checkpoint), mark
+	}
 	next.setHard(p.Hard)
 	if err := l.commit(&next, records, nil); err != nil {
 		return err
@@ -172,7 +182,8 @@ func (s *Store) install(b store.Batch) error {
 	index := snapshot.GetIndex()
 	next := *l.meta
 	next.base, next.baseTerm, next.last = index, snapshot.GetTerm(), index
-	next.checkpoint, next.snapshot, next.state = index, snapshot, in.number
+	next.checkpoint, next.snapshot = index, snapshot
+	next.state, next.mark = in.number, in.state.mark.Load()
 	next.setHard(b.Hard)
 	if err := l.commit(&next, nil, nil); err != nil {
 		return errors.Join(err, in.state.close())

@@ -46,6 +46,10 @@ func checkDescriptors() error {
 			limit = raised
 		}
 	}
+	return descriptorsEnough(limit)
+}
+
+func descriptorsEnough(limit unix.Rlimit) error {
 	if limit.Cur < minDescriptors {
 		return fmt.Errorf("%w: %d, at least %d are needed: raise it (ulimit -n, LimitNOFILE=, or ulimits: in a container)",
 			ErrDescriptors, limit.Cur, minDescriptors)

@@ -92,17 +92,14 @@ func (m *memFiles) close() {
 
 // syncMemFiles flushes the file of every memtable in dir, and dir. A file that
 // is gone when its turn comes has become a table, which Badger flushes before
-// it removes the file. visit, if not nil, sees each path first.
-func syncMemFiles(dir string, visit func(path string)) error {
+// it removes the file.
+func syncMemFiles(dir string) error {
 	numbers, err := memNumbers(dir)
 	if err != nil {
 		return err
 	}
 	for _, n := range numbers {
 		path := memPath(dir, n)
-		if visit != nil {
-			visit(path)
-		}
 		f, err := os.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

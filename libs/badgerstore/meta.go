@@ -26,6 +26,7 @@ type meta struct {
 	last        uint64 // index of the last entry; base if there is none
 	checkpoint  uint64
 	state       uint64            // number of the state's directory
+	mark        uint64            // what the state's mark is at least (state.go)
 	hard        *raftpb.HardState // nil until the first one
 	snapshot    *raftpb.SnapshotMetadata
 }
@@ -36,19 +37,19 @@ var metaMagic = []byte("KvrmMet1")
 // The record: magic, then in big-endian the length of the body (4) and its
 // CRC-32C (4), then the body:
 //
-//	seq synced base baseTerm last checkpoint state      8 each
+//	seq synced base baseTerm last checkpoint state mark 8 each
 //	has hard state (1) term vote commit                 8 each
 //	snapshot metadata, protobuf                         the rest
 const (
 	metaHead  = 8 + 4 + 4
-	metaFixed = 7*8 + 1 + 3*8
+	metaFixed = 8*8 + 1 + 3*8
 	metaMax   = 1 << 20 // of a body: far above any configuration
 )
 
 func (m *meta) encode() ([]byte, error) {
 	b := make([]byte, metaHead, metaHead+metaFixed+64)
 	copy(b, metaMagic)
-	for _, v := range []uint64{m.seq, m.synced, m.base, m.baseTerm, m.last, m.checkpoint, m.state} {
+	for _, v := range []uint64{m.seq, m.synced, m.base, m.baseTerm, m.last, m.checkpoint, m.state, m.mark} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
 	has := byte(0)
@@ -89,7 +90,7 @@ func decodeMeta(b []byte) (*meta, error) {
 		return v
 	}
 	m := &meta{snapshot: &raftpb.SnapshotMetadata{}}
-	for _, p := range []*uint64{&m.seq, &m.synced, &m.base, &m.baseTerm, &m.last, &m.checkpoint, &m.state} {
+	for _, p := range []*uint64{&m.seq, &m.synced, &m.base, &m.baseTerm, &m.last, &m.checkpoint, &m.state, &m.mark} {
 		*p = next()
 	}
 	has := body[0]

@@ -76,7 +76,7 @@ func openBadger(dir string, opts badger.Options, open func(badger.Options) (*bad
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("badgerstore: create %s: %w", dir, err)
 	}
-	if err := syncMemFiles(dir, nil); err != nil {
+	if err := syncMemFiles(dir); err != nil {
 		return nil, err
 	}
 	db, err = open(opts)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -18,8 +19,13 @@ import (
 // those that Badger reserves. The Badger version is the TS. The value: CRC-32C
 // over TS (8, big-endian), key and value (4), then the value. A deletion is
 // one of Badger's, with an empty value.
+//
+// markKey, without a value, counts the Syncs in its version. Badger stops
+// reading a memtable's file at the first damaged record; a state whose mark is
+// below the one that the log recorded with its checkpoint has lost something.
 const (
 	statePrefix = 'k'
+	markKey     = "m"
 	sumBytes    = 4
 )
 
@@ -32,6 +38,9 @@ type state struct {
 	// written by close alone.
 	open   sync.RWMutex
 	closed bool
+
+	syncMu sync.Mutex    // held by Sync
+	mark   atomic.Uint64 // Syncs that returned
 
 	failMu sync.Mutex
 	failed error // of a write or a flush, which is final
@@ -48,7 +57,27 @@ func openState(dir string, opts options) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &state{dir: dir, db: db, views: make(map[*stateView]struct{})}, nil
+	s := &state{dir: dir, db: db, views: make(map[*stateView]struct{})}
+	mark, err := s.readMark()
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.mark.Store(mark)
+	return s, nil
+}
+
+func (s *state) readMark() (mark uint64, err error) {
+	defer guard(s.dir, &err)
+	txn := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer txn.Discard()
+	item, err := txn.Get([]byte(markKey))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, corruptf(s.dir, "%v", err)
+	}
+	return item.Version(), nil
 }
 
 // Write implements store.State.
@@ -127,7 +156,22 @@ func (s *state) Sync() error {
 	if err := s.writable(); err != nil {
 		return err
 	}
-	return s.fail(syncMemFiles(s.dir, nil))
+	s.syncMu.Lock()
+	defer s.syncMu.Unlock()
+	next := s.mark.Load() + 1
+	txn := s.db.NewTransactionAt(math.MaxUint64, true)
+	defer txn.Discard()
+	if err := txn.Set([]byte(markKey), nil); err != nil {
+		return s.fail(err)
+	}
+	if err := txn.CommitAt(next, nil); err != nil {
+		return s.fail(err)
+	}
+	if err := syncMemFiles(s.dir); err != nil {
+		return s.fail(err)
+	}
+	s.mark.Store(next)
+	return nil
 }
 
 // writable is called with open locked.

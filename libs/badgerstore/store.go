@@ -148,6 +148,9 @@ func (s *Store) open(bootstrap *raftpb.SnapshotMetadata, initialized bool) error
 	if s.state, err = openState(dir, s.opts); err != nil {
 		return err
 	}
+	if got, want := s.state.mark.Load(), s.log.meta.mark; got < want {
+		return corruptf(dir, "the state ends at mark %d, but the log's checkpoint counts on %d", got, want)
+	}
 	return syncDir(s.dir)
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/nats-io/nats.go"
 
@@ -63,7 +64,7 @@ func (c *Client) Put(ctx context.Context, key string, value []byte, opts ...Writ
 		return nil, err
 	}
 	tokens, err := subject.Encode(s.key)
-	if err != nil || o.prev || o.lease != 0 {
+	if err != nil || o.prev {
 		return c.putByTxn(ctx, key, value, o)
 	}
 	msg, err := c.do(ctx, request{subject: api.SubjectPut + tokens, header: o.header(), body: value, write: true})
@@ -128,6 +129,9 @@ func (o writeOptions) header() nats.Header {
 	h := nats.Header{}
 	if o.ifRevision != nil {
 		h[api.HeaderIfRevision] = decimal(*o.ifRevision)
+	}
+	if o.lease != 0 {
+		h.Set(api.HeaderLease, fmt.Sprintf("%016x", uint64(o.lease)))
 	}
 	if o.msgID != "" {
 		h.Set(api.HeaderMsgID, o.msgID)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/nats-io/nats.go"
@@ -54,6 +55,18 @@ func subscribe(t *testing.T, nc *nats.Conn, subject, queue string, f nats.MsgHan
 	}
 }
 
+// first is the next value of c.
+func first[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatal("waited in vain")
+		panic("unreachable")
+	}
+}
+
 func TestAnonymousCannotSpeakForTheCluster(t *testing.T) {
 	b := startClient(t, clientConfig("a", "127.0.0.1:0"))
 	inside := service(t, b)
@@ -68,7 +81,7 @@ func TestAnonymousCannotSpeakForTheCluster(t *testing.T) {
 		if err := outside.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-denied; !errors.Is(err, nats.ErrPermissionViolation) {
+		if err := first(t, denied); !errors.Is(err, nats.ErrPermissionViolation) {
 			t.Errorf("%s: %v", subject, err)
 		}
 	}
@@ -76,13 +89,13 @@ func TestAnonymousCannotSpeakForTheCluster(t *testing.T) {
 	if err := outside.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-denied; !errors.Is(err, nats.ErrPermissionViolation) {
+	if err := first(t, denied); !errors.Is(err, nats.ErrPermissionViolation) {
 		t.Errorf("a client may answer requests: %v", err)
 	}
 	if err := outside.Publish("kv.put.db.primary", nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-heard; got != "kv.put.db.primary" {
+	if got := first(t, heard); got != "kv.put.db.primary" {
 		t.Errorf("heard %s", got)
 	}
 }
@@ -273,8 +286,8 @@ func TestLameDuckSendsClientsAway(t *testing.T) {
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	listen := strings.TrimPrefix(a.URL(), "nats://")
 	a.LameDuck()
-	<-asked
-	<-closed
+	first(t, asked)
+	first(t, closed)
 	startClient(t, clientConfig("b", listen))
 }
 

@@ -31,9 +31,10 @@ func (b *PeerBus) openSnapshot(m *nats.Msg) {
 		return
 	}
 	err = b.goroutine(func() {
-		defer b.snapshotIn.Store(false)
 		defer s.close()
-		b.receiveSnapshot(s, m.Data)
+		result := b.receiveSnapshot(s, m.Data)
+		b.snapshotIn.Store(false) // before the sender knows: it may start the next one at once
+		_ = s.publish(stepResult, result)
 	})
 	if err != nil {
 		s.close()
@@ -60,7 +61,8 @@ func (b *PeerBus) acceptSnapshot(m *nats.Msg) (*stream, error) {
 	return s, err
 }
 
-func (b *PeerBus) receiveSnapshot(s *stream, open []byte) {
+// receiveSnapshot runs the handler and returns the body of the result.
+func (b *PeerBus) receiveSnapshot(s *stream, open []byte) []byte {
 	from := binary.BigEndian.Uint64(open)
 	r := &snapshotReader{ctx: b.ctx, s: s}
 	stop := r.keepAlive()
@@ -72,14 +74,13 @@ func (b *PeerBus) receiveSnapshot(s *stream, open []byte) {
 	if err == nil && r.err != io.EOF {
 		err = errNotRead
 	}
-	var text []byte
-	if err != nil {
-		text = []byte(err.Error())
-		if len(text) == 0 {
-			text = []byte("failed")
-		}
+	switch {
+	case err == nil:
+		return nil
+	case err.Error() == "":
+		return []byte("failed")
 	}
-	_ = s.publish(stepResult, text) // a sender that is gone needs none
+	return []byte(err.Error())
 }
 
 // snapshotReader gives the chunks in order; only the handler's goroutine

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,12 +32,13 @@ func randomBytes(n int) []byte {
 func TestSnapshotArrivesWhole(t *testing.T) {
 	buses, _ := startPeers(t, 2)
 	ctx := testContext(t)
-	var got []byte
-	buses[2].HandleSnapshot(func(_ context.Context, from uint64, header []byte, r io.Reader) (err error) {
+	received := make(chan []byte, 1)
+	buses[2].HandleSnapshot(func(_ context.Context, from uint64, header []byte, r io.Reader) error {
 		if from != 1 || string(header) != "position 9" {
 			t.Errorf("from %d, header %q", from, header)
 		}
-		got, err = io.ReadAll(r)
+		data, err := io.ReadAll(r)
+		received <- data
 		return err
 	})
 	for _, size := range []int{0, 1, SnapshotChunkBytes, SnapshotChunkBytes + 1, 20*SnapshotChunkBytes + 5} {
@@ -44,7 +46,7 @@ func TestSnapshotArrivesWhole(t *testing.T) {
 		if err := buses[1].SendSnapshot(ctx, 2, []byte("position 9"), bytes.NewReader(want)); err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
-		if !bytes.Equal(got, want) {
+		if got := first(t, received); !bytes.Equal(got, want) {
 			t.Errorf("%d bytes arrived as %d others", size, len(got))
 		}
 	}
@@ -73,15 +75,15 @@ func TestSnapshotErrors(t *testing.T) {
 	buses[2].HandleSnapshot(func(context.Context, uint64, []byte, io.Reader) error { return nil })
 	expect(send(bytes.NewReader(randomBytes(30*SnapshotChunkBytes))), errNotRead.Error())
 
-	var received error
+	received := make(chan error, 1)
 	buses[2].HandleSnapshot(func(_ context.Context, _ uint64, _ []byte, r io.Reader) error {
-		_, received = io.ReadAll(r)
-		return received
+		_, err := io.ReadAll(r)
+		received <- err
+		return err
 	})
 	broken := io.MultiReader(bytes.NewReader(randomBytes(SnapshotChunkBytes)), failingReader{})
 	expect(send(broken), "bad sector")
-	mustEventually(t, "the receiver is told", func() bool { return !buses[2].snapshotIn.Load() })
-	expect(received, "gave up: bad sector")
+	expect(first(t, received), "gave up: bad sector")
 }
 
 type failingReader struct{}
@@ -167,20 +169,21 @@ func TestSnapshotIdle(t *testing.T) {
 		b.snapshotIdle = 300 * time.Millisecond
 	}
 	received := make(chan error, 1)
-	slow := 2 * buses[1].snapshotIdle
+	var slow atomic.Int64
+	slow.Store(int64(2 * buses[1].snapshotIdle))
 	buses[2].HandleSnapshot(func(_ context.Context, _ uint64, _ []byte, r io.Reader) error {
 		_, err := io.ReadAll(r)
-		time.Sleep(slow) // work, not synchronisation
+		time.Sleep(time.Duration(slow.Load())) // work, not synchronisation
 		received <- err
 		return err
 	})
-	if err := buses[1].SendSnapshot(testContext(t), 2, nil, strings.NewReader("x")); err != nil || <-received != nil {
+	if err := buses[1].SendSnapshot(testContext(t), 2, nil, strings.NewReader("x")); err != nil || first(t, received) != nil {
 		t.Errorf("slow handler: %v", err)
 	}
-	slow = 0
+	slow.Store(0)
 	silent, feed := io.Pipe()
 	go func() { _ = buses[1].SendSnapshot(testContext(t), 2, nil, silent) }()
-	if err := <-received; !errors.Is(err, errStreamIdle) {
+	if err := first(t, received); !errors.Is(err, errStreamIdle) {
 		t.Errorf("silent sender: %v", err)
 	}
 	feed.CloseWithError(io.ErrUnexpectedEOF)

@@ -3,9 +3,6 @@ package watch
 import (
 	"context"
 	"fmt"
-	"net/textproto"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,8 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kvorum/kvorum/libs/api"
-	"github.com/kvorum/kvorum/libs/api/kvjson"
-	"github.com/kvorum/kvorum/libs/core/fanout"
 	"github.com/kvorum/kvorum/libs/natsbus"
 	"github.com/kvorum/kvorum/libs/svc"
 )
@@ -127,48 +122,11 @@ func (q *requests) take(op operation, endpoint string, m *nats.Msg) {
 		header, body, err := q.answer(op, m)
 		if err != nil {
 			e := asError(err)
-			header, body = e.Header(), e.Body()
+			header, body = nats.Header(e.Header()), e.Body()
 		}
 		q.respond(m, header, body)
 		q.stats.Observe(endpoint, time.Since(began), err)
 	}()
-}
-
-func (q *requests) answer(op operation, m *nats.Msg) (nats.Header, []byte, error) {
-	header, err := parseHeaders(m.Header)
-	if err != nil {
-		return nil, nil, err
-	}
-	s := q.r.current.Load()
-	answer, err := op.answer(q, s, &request{msg: m, prefix: strings.TrimPrefix(strings.TrimPrefix(m.Subject, op.prefix), "."), protobuf: header.protobuf})
-	if err != nil {
-		return nil, nil, err
-	}
-	h := nats.Header{}
-	var body []byte
-	if header.protobuf {
-		h[api.HeaderContentType] = []string{api.ContentProtobuf}
-		body, err = proto.Marshal(answer)
-	} else {
-		body, err = kvjson.Marshal(answer)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(body) > answerBytesMax {
-		return nil, nil, errAnswerTooLarge
-	}
-	epoch, held := s.grant.Held(q.r.now())
-	if newest := q.r.current.Load(); !held {
-		// Renewed meanwhile, or not: what was looked up is true in either case,
-		// but only the holder's answer says what was published.
-		if epoch2, again := newest.grant.Held(q.r.now()); !again || epoch2 != epoch {
-			return nil, nil, api.Errorf(api.KindUnavailable, "this replica of the fan-out does not publish any more: ask again")
-		}
-	}
-	h[api.HeaderEpoch] = []string{epoch.String()}
-	h[api.HeaderSequence] = []string{strconv.FormatUint(s.sequence, 10)}
-	return h, body, nil
 }
 
 func (q *requests) respond(m *nats.Msg, header nats.Header, body []byte) {
@@ -182,31 +140,3 @@ func (q *requests) respond(m *nats.Msg, header nats.Header, body []byte) {
 	// An error means that the connection is closing: nobody is left to tell.
 	_ = m.RespondMsg(&nats.Msg{Header: header, Data: body})
 }
-
-// headers are the options of a request.
-type headers struct {
-	protobuf bool
-}
-
-// parseHeaders refuses options that it does not know, instead of ignoring them.
-// What others add, tracing for example, is left alone.
-func parseHeaders(h nats.Header) (headers, error) {
-	var out headers
-	for name, values := range h {
-		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if strings.HasPrefix(canonical, "Kv-") {
-			return out, api.Errorf(api.KindBadRequest, "the header %s is not known to this operation: its options go into the body", canonical)
-		}
-		if canonical != api.HeaderContentType {
-			continue
-		}
-		if len(values) != 1 || !slices.Contains([]string{api.ContentJSON, api.ContentProtobuf}, values[0]) {
-			return out, api.Errorf(api.KindBadRequest, "%s: %q is neither %s nor %s", canonical, values, api.ContentJSON, api.ContentProtobuf)
-		}
-		out.protobuf = values[0] == api.ContentProtobuf
-	}
-	return out, nil
-}
-
-// wireEpoch and the like
-var _ = fanout.Range{}

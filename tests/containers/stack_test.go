@@ -56,6 +56,7 @@ func startStack(t *testing.T) *stack {
 			t.Log(s.run("logs", "--no-color", "--tail=60"))
 		}
 		s.run("down", "--volumes", "--remove-orphans", "--timeout=5")
+		output(t, repo, nil, "docker", "image", "prune", "--force", "--filter", "label=org.kvorum.stage=build")
 	})
 	s.run("up", "--build", "--detach")
 	return s

@@ -53,7 +53,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	}
 	dir := t.TempDir()
 	secret := filepath.Join(dir, "secret")
-	if err := os.WriteFile(secret, []byte("a secret of this test alone"), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte("a-secret-of-this-test-alone"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ports := freePorts(t, 3*o.Nodes)

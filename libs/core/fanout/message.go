@@ -32,6 +32,15 @@ func positionOf(e *kvpb.Event) api.Position {
 	return api.Position{Revision: e.Kv.ModRevision, Sub: e.Sub}
 }
 
+// Reached is the position up to which everything is there once e is: the end of
+// its revision if it is the last.
+func Reached(e *kvpb.Event) api.Position {
+	if e.Last {
+		return api.End(e.Kv.ModRevision)
+	}
+	return positionOf(e)
+}
+
 func eventBytes(e *kvpb.Event) int {
 	return eventOverheadBytes + len(e.Kv.Key) + len(e.Kv.Value)
 }

@@ -51,7 +51,7 @@ func (w *window) add(events []*kvpb.Event) {
 		c.bytes += size
 		w.bytes += size
 		w.events++
-		w.to = reached(e.Kv.ModRevision, e.Sub, e.Last)
+		w.to = Reached(e)
 	}
 	w.evict()
 }
@@ -77,7 +77,7 @@ func (w *window) evict() {
 		w.bytes -= c.bytes
 		w.events -= c.n
 		e := c.events[c.n-1]
-		w.from = reached(e.Kv.ModRevision, e.Sub, e.Last)
+		w.from = Reached(e)
 		w.chunks = w.chunks[1:]
 	}
 }
@@ -87,15 +87,6 @@ func (w *window) reach(through api.Position) {
 	if through.After(w.to) {
 		w.to = through
 	}
-}
-
-// reached is the position up to which everything is there once e is: the end of
-// its revision if it is the last.
-func reached(revision, sub int64, last bool) api.Position {
-	if last {
-		return api.End(revision)
-	}
-	return api.Position{Revision: revision, Sub: sub}
 }
 
 func (w *window) view() *View {
@@ -159,7 +150,7 @@ func (v *View) History(q Query) (Page, bool) {
 				return page, true
 			}
 			page.Events = append(page.Events, e)
-			page.Through = reached(e.Kv.ModRevision, e.Sub, e.Last)
+			page.Through = Reached(e)
 		}
 	}
 	if v.through.After(page.Through) {

@@ -12,7 +12,7 @@ import (
 // to path in the order in which the transactions will run.
 func branches(src *source, r *kvpb.TxnRequest, path []bool) ([]bool, error) {
 	holds := true
-	for _, c := range r.Compare {
+	for _, c := range r.GetCompare() {
 		var err error
 		if holds, err = compareHolds(src, c); err != nil {
 			return nil, err
@@ -35,9 +35,9 @@ func branches(src *source, r *kvpb.TxnRequest, path []bool) ([]bool, error) {
 
 func branch(r *kvpb.TxnRequest, holds bool) []*kvpb.RequestOp {
 	if holds {
-		return r.Success
+		return r.GetSuccess()
 	}
-	return r.Failure
+	return r.GetFailure()
 }
 
 // compareHolds evaluates one compare. With a range every key must hold. No key

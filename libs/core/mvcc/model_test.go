@@ -106,15 +106,15 @@ func (t *modelTxn) command(c *command.Command) (proto.Message, *api.Error) {
 
 func (t *modelTxn) put(r *kvpb.PutRequest) (*kvpb.PutResponse, *api.Error) {
 	old := t.now[string(r.Key)]
-	if r.Lease != 0 {
-		return nil, &api.Error{Kind: api.KindLeaseNotFound}
-	}
 	rev := t.m.revision() + 1
 	kv := &kvpb.KeyValue{Key: r.Key, Value: r.Value, CreateRevision: rev, ModRevision: rev, Version: 1}
 	if old != nil {
 		kv.CreateRevision, kv.Version = old.CreateRevision, old.Version+1
 	} else if r.IgnoreValue || r.IgnoreLease {
 		return nil, &api.Error{Kind: api.KindNotFound}
+	}
+	if r.Lease != 0 {
+		return nil, &api.Error{Kind: api.KindLeaseNotFound}
 	}
 	if r.IgnoreValue {
 		kv.Value = old.Value

@@ -15,6 +15,19 @@ type snapshotOffer struct {
 	r *Replica
 }
 
+// InitialState gives a founding member the term of the state that it starts
+// from: the first election is for a later one, so that nothing is taken for an
+// entry of its leader's own term that is not.
+func (s snapshotOffer) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
+	hard, conf, err := s.Log.InitialState()
+	if err != nil || !raft.IsEmptyHardState(hard) {
+		return hard, conf, err
+	}
+	index := s.r.applied.index
+	term := s.r.applied.term
+	return &raftpb.HardState{Term: &term, Commit: &index}, conf, nil
+}
+
 // Snapshot describes the state at the last applied index. One transfer is under
 // way at a time; meanwhile none is offered.
 func (s snapshotOffer) Snapshot() (*raftpb.Snapshot, error) {
@@ -31,10 +44,10 @@ func (s snapshotOffer) Snapshot() (*raftpb.Snapshot, error) {
 
 // Retention says how much of the log is kept for followers.
 type Retention struct {
-	// Entries that every node keeps behind the checkpoint, so that another
+	// Entries that every node keeps, as far as Bytes allows, so that another
 	// node can catch up from whoever leads next.
 	Entries uint64
-	// Bytes at most that a leader keeps for a follower that does not answer.
+	// Bytes at most that are kept for a follower that does not answer.
 	Bytes uint64
 }
 
@@ -42,22 +55,27 @@ type Retention struct {
 // beyond the checkpoint, nothing that a follower which answers still needs or
 // that a snapshot under way makes needed, and nothing within the retention.
 func (r *Replica) PlanTruncate(keep Retention) (index uint64) {
-	last, err := r.cfg.Log.LastIndex()
-	if err != nil || last <= keep.Entries {
+	log := r.cfg.Log
+	first, err1 := log.FirstIndex()
+	last, err2 := log.LastIndex()
+	if err1 != nil || err2 != nil || last < first {
 		return 0
 	}
-	index = min(r.cfg.Log.Checkpoint(), r.applied.index, last-keep.Entries)
+	entries := keep.Entries
+	if perEntry := log.Bytes() / (last - first + 1); perEntry > 0 {
+		entries = min(entries, keep.Bytes/perEntry)
+	}
+	if last <= entries {
+		return 0
+	}
+	index = min(log.Checkpoint(), r.applied.index, last-entries)
 	if r.sending != nil {
 		index = min(index, r.sending.GetSnapshot().GetMetadata().GetIndex())
 	}
 	if r.rn.BasicStatus().RaftState != raft.StateLeader {
 		return index
 	}
-	first, err := r.cfg.Log.FirstIndex()
-	if err != nil {
-		return 0
-	}
-	pinnable := r.cfg.Log.Bytes() <= keep.Bytes
+	pinnable := log.Bytes() <= keep.Bytes
 	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		has := pr.Match
 		if pr.State == tracker.StateProbe {
