@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"math/rand/v2"
@@ -17,6 +16,7 @@ import (
 	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
+	"golang.org/x/sys/unix"
 
 	"github.com/kvorum/kvorum/libs/core/store"
 )
@@ -197,22 +197,43 @@ func image(t *testing.T, dir string) string {
 	return to
 }
 
-// copyFile keeps the holes at a file's end.
+// copyFile copies up to the first hole and keeps the size: Badger makes its
+// files large and fills them from the start.
 func copyFile(to, from string) error {
-	raw, err := os.ReadFile(from)
+	raw, size, err := content(from)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(to, bytes.TrimRight(raw, "\x00"), 0o600); err != nil {
+	if err := os.WriteFile(to, raw, 0o600); err != nil {
 		return err
 	}
-	return os.Truncate(to, int64(len(raw)))
+	return os.Truncate(to, size)
+}
+
+// content is what a file holds before its first hole.
+func content(path string) (raw []byte, size int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return nil, 0, err
+	}
+	end, err := unix.Seek(int(f.Fd()), 0, unix.SEEK_HOLE)
+	if err != nil {
+		return nil, 0, err
+	}
+	raw = make([]byte, end)
+	_, err = f.ReadAt(raw, 0)
+	return raw, info.Size(), err
 }
 
 // used is up to where a file holds data.
 func used(t *testing.T, path string) int64 {
 	t.Helper()
-	raw, err := os.ReadFile(path)
+	raw, _, err := content(path)
 	ok(t, err)
 	return int64(len(bytes.TrimRight(raw, "\x00")))
 }
@@ -230,20 +251,13 @@ func onlyFile(t *testing.T, dir, pattern string) string {
 // change edits a file in place.
 func change(t *testing.T, path string, at int64, edit func(b []byte)) {
 	t.Helper()
+	raw, _, err := content(path)
+	ok(t, err)
+	edit(raw[min(at, int64(len(raw))):])
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	ok(t, err)
-	defer f.Close()
-	size, err := f.Seek(0, io.SeekEnd)
-	ok(t, err)
-	b := make([]byte, size-at)
-	_, err = f.ReadAt(b, at)
-	ok(t, err)
-	edit(b)
-	_, err = f.WriteAt(bytes.TrimRight(b, "\x00"), at)
-	ok(t, err)
-	end := at + int64(len(bytes.TrimRight(b, "\x00")))
-	ok(t, f.Truncate(end))
-	ok(t, f.Truncate(size))
+	_, err = f.WriteAt(raw, 0)
+	ok(t, errors.Join(err, f.Close()))
 }
 
 // TestTornTail cuts the log's file inside the batch that was written last.

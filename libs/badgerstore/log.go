@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
+	"os"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
@@ -37,6 +37,9 @@ type raftLog struct {
 func openLog(dir string, opts options, bootstrap *raftpb.SnapshotMetadata, initialized bool) (_ *raftLog, err error) {
 	var synced uint64
 	if initialized {
+		if _, err := os.Stat(dir); err != nil {
+			return nil, corruptf(dir, "the Raft log is missing: %v", err)
+		}
 		if synced, err = syncedInFiles(dir); err != nil {
 			return nil, err
 		}
@@ -203,7 +206,7 @@ func (l *raftLog) scrub() (err error) {
 func verifyTables(dir string, db *badger.DB) (err error) {
 	defer guard(dir, &err)
 	if err := db.VerifyChecksum(); err != nil {
-		return corruptf(filepath.Clean(dir), "%v", err)
+		return corruptf(dir, "%v", err)
 	}
 	return nil
 }

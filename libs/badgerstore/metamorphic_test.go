@@ -86,15 +86,15 @@ func (m *machine) randomTS() store.TS {
 func (m *machine) write() {
 	var muts []store.Mutation
 	for n := range 1 + m.rng.IntN(30) {
-		mut := store.Mutation{Key: fmt.Appendf(nil, "%02d", m.rng.IntN(60)), TS: store.At(m.index, 0) + store.TS(n), Delete: m.rng.IntN(3) == 0}
+		mut := store.Mutation{Key: fmt.Appendf(nil, "%02d", m.rng.IntN(60)), TS: store.At(m.index, 0) + store.TS(n)}
 		if mut.TS <= m.discard {
 			continue // Nothing is written there, only read.
 		}
+		// The same key at the same TS is the same mutation, as in a replay.
+		mut.Delete = uint64(mut.TS)%3 == uint64(mut.Key[1])%3
 		if !mut.Delete {
-			// The same key at the same TS has the same value, as in a replay.
 			mut.Value = []byte(strings.Repeat(fmt.Sprintf("%s at %d,", mut.Key, mut.TS), int(mut.TS%5)*int(mut.TS%200)))
 		}
-		mut.Delete = uint64(mut.TS)%3 == uint64(mut.Key[1])%3
 		muts = append(muts, mut)
 	}
 	m.both(func(n store.Node) error { return n.State().Write(muts) })

@@ -79,6 +79,9 @@ func openBadger(dir string, opts badger.Options, open func(badger.Options) (*bad
 	if err := syncMemFiles(dir); err != nil {
 		return nil, err
 	}
+	if err := checkTables(dir); err != nil {
+		return nil, err
+	}
 	db, err = open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("badgerstore: open %s: %w (if the files are damaged: %s)", dir, err, rebuild)

@@ -33,6 +33,8 @@ type consensus struct {
 	role     atomic.Pointer[replica.Role]
 	onRole   func(replica.Role)
 	snapshot func(*raftpb.Message) // streams the state to a follower
+	// installing tells that raft has taken the received snapshot.
+	installing func()
 }
 
 // run serves until ctx ends.
@@ -159,6 +161,9 @@ func (c *consensus) append(t *replica.AppendTask) {
 		return
 	}
 	item := appendItem{task: t, sync: t.Sync}
+	if t.Snapshot != nil {
+		c.installing()
+	}
 	if t.Sync {
 		item.batch = store.Batch{Hard: c.hard, Entries: t.Entries}
 		c.hard = nil

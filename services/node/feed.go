@@ -90,8 +90,6 @@ func (f *feed) poll(m *nats.Msg) (*kvpb.FeedResponse, error) {
 
 // stored answers from the change records on disk.
 func (f *feed) stored(req *kvpb.FeedRequest, after api.Position, maxBytes int) (*kvpb.FeedResponse, error) {
-	f.readers.gate.RLock()
-	defer f.readers.gate.RUnlock()
 	p := f.readers.current()
 	page, err := p.Events(mvcc.EventQuery{After: after, Key: req.Key, RangeEnd: req.RangeEnd, MaxBytes: maxBytes, PrevKV: req.PrevKv})
 	if err != nil {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,7 +24,6 @@ type keeper struct {
 	bytes int           // applied since the last checkpoint; the applier's
 	// samples are the revisions of the past, oldest first, for a retention by age.
 	samples []sample
-	asked   int64 // revision of the last compaction proposed
 }
 
 type sample struct {
@@ -66,18 +66,17 @@ func (k *keeper) run(ctx context.Context) {
 // lets go of what the record makes unnecessary.
 func (k *keeper) checkpoint(ctx context.Context) error {
 	n := k.node
-	n.gate.RLock()
-	p, state, log := n.published(), n.store.State(), n.store.Log()
-	var err error
-	moved := p.Index > log.Checkpoint()
-	if moved {
-		err = state.Sync()
-	}
-	n.gate.RUnlock()
-	if err != nil {
-		return fmt.Errorf("making the state durable: %w", err)
-	}
-	if moved {
+	// In this order: the state is at least as new as what was published, even
+	// if it is exchanged for a received one meanwhile.
+	p := n.published()
+	state, log := n.store.State(), n.store.Log()
+	if p.Index > log.Checkpoint() {
+		switch err := state.Sync(); {
+		case errors.Is(err, store.ErrClosed):
+			return nil // exchanged: the new state is durable as it came
+		case err != nil:
+			return fmt.Errorf("making the state durable: %w", err)
+		}
 		recorded := make(chan struct{})
 		n.consensus.checkpoint(p.Index, func() { close(recorded) })
 		select {
@@ -155,10 +154,9 @@ func (k *keeper) compact() {
 	case keep.Age > 0:
 		target = k.aged(p.Revision, keep.Age)
 	}
-	if target <= p.Compacted || target <= k.asked || !n.consensus.role.Load().Serving {
+	if target <= p.Compacted || !n.consensus.role.Load().Serving {
 		return
 	}
-	k.asked = target
 	c := &command.Command{Op: &command.Command_Compact{Compact: &kvpb.CompactRequest{Revision: target}}}
 	data, err := proto.Marshal(c)
 	if err != nil {

@@ -28,9 +28,8 @@ type frame struct {
 const framesMax = 4096
 
 // mailbox hands inputs from any goroutine to the one that owns the replica,
-// all that came in at once. What is in it is bounded: proposals and reads by the
-// subscriptions that bring them, frames by framesMax, the rest by the tasks
-// under way.
+// all that came in at once. What is in it is bounded: proposals, reads and
+// frames by those who put them there, the rest by the tasks under way.
 type mailbox struct {
 	mu   sync.Mutex
 	in   inputs

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +34,6 @@ type Node struct {
 
 	start     time.Time
 	store     store.Node
-	gate      sync.RWMutex // see readers.gate
 	box       *mailbox
 	consensus *consensus
 	appender  *appender
@@ -115,7 +113,7 @@ func newNode(ctx context.Context, fail func(error), cfg Config, st store.Node) (
 	n.current.Store(machine)
 	p := machine.Published()
 	n.recent = newRecent(p.Revision, p.Compacted)
-	n.readers = newReaders(&n.gate, n.published)
+	n.readers = newReaders(n.published)
 	n.keeper = &keeper{node: n, due: make(chan struct{}, 1)}
 	n.snapshots = &snapshots{node: n}
 	n.grants = &grants{node: n}
@@ -174,7 +172,8 @@ func (n *Node) startConsensus() error {
 	n.consensus = &consensus{
 		box: n.box, replica: r, transport: n.peers, applier: n.applier, readers: n.readers,
 		clock: n.clock, onRole: n.roleChanged, snapshot: n.snapshots.send,
-		holder: &holder{self: n.id, slots: make(chan struct{}, passingMax), forward: n.forward},
+		installing: func() { n.snapshots.wanted = true },
+		holder:     &holder{self: n.id, slots: make(chan struct{}, passingMax), forward: n.forward},
 	}
 	n.consensus.role.Store(&replica.Role{})
 	n.appender = &appender{

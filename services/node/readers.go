@@ -13,9 +13,6 @@ import (
 type readers struct {
 	work    chan readBatch
 	current func() *mvcc.Published
-	// gate is held for reading while a state is read, and for writing while it
-	// is exchanged for a received one.
-	gate *sync.RWMutex
 
 	mu      sync.Mutex
 	waiting []waitingReads // until the applier has come so far
@@ -34,8 +31,8 @@ func (w waitingReads) ready(p *mvcc.Published) bool {
 	return p.Index >= w.index && p.Revision >= w.revision
 }
 
-func newReaders(gate *sync.RWMutex, current func() *mvcc.Published) *readers {
-	return &readers{work: make(chan readBatch, readersQueueMax), current: current, gate: gate}
+func newReaders(current func() *mvcc.Published) *readers {
+	return &readers{work: make(chan readBatch, readersQueueMax), current: current}
 }
 
 // run serves until ctx ends.
@@ -45,12 +42,10 @@ func (r *readers) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case batch := <-r.work:
-			r.gate.RLock()
 			p := r.current()
 			for _, req := range batch {
 				req.run(p)
 			}
-			r.gate.RUnlock()
 		}
 	}
 }

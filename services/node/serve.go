@@ -170,15 +170,29 @@ func (n *Node) serveRead(r *readRequest, c *call) {
 
 // propose hands a write to consensus.
 func (n *Node) propose(p replica.Proposal) {
-	n.box.put(func(in *inputs) { in.proposals = append(in.proposals, p) })
+	full := false
+	n.box.put(func(in *inputs) {
+		if full = len(in.proposals) >= replica.QueueMax; !full {
+			in.proposals = append(in.proposals, p)
+		}
+	})
+	if full {
+		p.Tag.(*writeRequest).fail(api.Errorf(api.KindOverloaded, "too many writes wait on this node: try again later"))
+	}
 }
 
 // read asks for a quorum round.
 func (n *Node) read(r *readRequest) {
 	deadline := n.clock() + int64(holdTimeout)
+	full := false
 	n.box.put(func(in *inputs) {
-		in.reads = append(in.reads, replica.Read{Deadline: deadline, Tag: r})
+		if full = len(in.reads) >= replica.ReadsMax; !full {
+			in.reads = append(in.reads, replica.Read{Deadline: deadline, Tag: r})
+		}
 	})
+	if full {
+		r.fail(api.Errorf(api.KindOverloaded, "too many reads wait on this node: try again later"))
+	}
 }
 
 // passedOn takes a write that another node has passed on.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
+	"sync/atomic"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -20,10 +20,14 @@ import (
 // the receiving replica once the state has arrived, verified and synced.
 type snapshots struct {
 	node *Node
-
-	mu       sync.Mutex
+	// busy while a state is received, until raft has taken or refused it.
+	busy atomic.Bool
+	// received is a state that waits for raft's word; meta describes it.
 	received store.Incoming
 	meta     *raftpb.SnapshotMetadata
+	// wanted: raft has taken it, and the appender is to install it. The
+	// consensus goroutine's.
+	wanted bool
 }
 
 // send streams the state that m describes, in a goroutine of its own.
@@ -46,8 +50,6 @@ func (s *snapshots) stream(m *raftpb.Message) error {
 		return err
 	}
 	n := s.node
-	n.gate.RLock() // the state must not be exchanged while it is read
-	defer n.gate.RUnlock()
 	meta := m.GetSnapshot().GetMetadata()
 	view, err := n.store.State().Read(store.EndOf(meta.GetIndex()))
 	if err != nil {
@@ -55,11 +57,15 @@ func (s *snapshots) stream(m *raftpb.Message) error {
 	}
 	defer view.Close()
 	pr, pw := io.Pipe()
-	go func() { pw.CloseWithError(snapshot.Write(pw, view, meta)) }()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		pw.CloseWithError(snapshot.Write(pw, view, meta))
+	}()
 	err = n.peers.SendSnapshot(n.ctx, m.GetTo(), header, pr)
-	// Ends the writer before the view is closed, whatever happened.
+	// The writer must have ended before the view is closed, whatever happened.
 	pr.CloseWithError(errors.New("the transfer ended"))
-	_, _ = io.Copy(io.Discard, pr)
+	<-written
 	return err
 }
 
@@ -74,14 +80,18 @@ func (s *snapshots) receive(ctx context.Context, from uint64, header []byte, r i
 	if m.GetType() != raftpb.MsgSnap || m.GetFrom() != from || m.GetTo() != n.id || want.GetIndex() == 0 {
 		return fmt.Errorf("the snapshot is not for %s", n.cfg.Name)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.meta, s.received = nil, nil
+	if !s.busy.CompareAndSwap(false, true) {
+		return errors.New("another snapshot is being received or installed")
+	}
 	in, err := n.store.Receive()
 	if err != nil {
+		s.busy.Store(false)
 		return err
 	}
 	meta, err := snapshot.Read(r, in)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r) // to the end, where a cut shows
+	}
 	if err == nil && (meta.GetIndex() != want.GetIndex() || meta.GetTerm() != want.GetTerm()) {
 		err = fmt.Errorf("the snapshot is of index %d, not %d", meta.GetIndex(), want.GetIndex())
 	}
@@ -89,27 +99,39 @@ func (s *snapshots) receive(ctx context.Context, from uint64, header []byte, r i
 		err = in.Finish()
 	}
 	if err != nil {
-		return errors.Join(err, in.Abort())
+		err = errors.Join(err, in.Abort())
+		s.busy.Store(false)
+		return err
 	}
-	s.meta, s.received = meta, in
 	n.log.Info("received a snapshot", "from", n.name(from), "index", meta.GetIndex())
-	n.box.call(func(r *replica.Replica) { r.SnapshotReceived(m) })
+	n.box.call(func(r *replica.Replica) {
+		s.meta, s.received, s.wanted = meta, in, false
+		r.SnapshotReceived(m)
+		n.box.call(s.settle) // after the effects of this step
+	})
 	return nil
+}
+
+// settle throws a received state away that raft had no use for.
+func (s *snapshots) settle(*replica.Replica) {
+	if s.wanted {
+		return
+	}
+	if err := s.received.Abort(); err != nil {
+		s.node.fail(fmt.Errorf("removing an outdated snapshot: %w", err))
+	}
+	s.busy.Store(false)
 }
 
 // install exchanges log and state for the received snapshot. It runs on the
 // appender's goroutine with the applier standing still.
 func (s *snapshots) install(t *replica.AppendTask, b store.Batch) (err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	n := s.node
-	if s.received == nil || s.meta.GetIndex() != t.Snapshot.GetIndex() {
+	if s.meta.GetIndex() != t.Snapshot.GetIndex() {
 		return fmt.Errorf("the snapshot of index %d was not received", t.Snapshot.GetIndex())
 	}
+	defer s.busy.Store(false)
 	b.Install = &store.Install{Snapshot: t.Snapshot, State: s.received}
-	s.meta, s.received = nil, nil
-	n.gate.Lock()
-	defer n.gate.Unlock()
 	if !n.applier.do(n.ctx, func() {
 		if err = n.store.Log().Append(b); err != nil {
 			return

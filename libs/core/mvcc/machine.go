@@ -156,7 +156,7 @@ func (m *Machine) publish() {
 	m.published.Store(&Published{
 		Index: m.meta.index, Term: m.meta.term, TS: store.EndOf(m.meta.index),
 		Revision: m.meta.revision, Compacted: m.meta.compacted, Digest: m.meta.digest,
-		compactedTS: m.meta.compactedTS, m: m,
+		m: m,
 	})
 }
 

@@ -21,8 +21,7 @@ type Published struct {
 	Compacted   int64    // reads below this revision fail; 0 for none
 	Digest      [32]byte // of the effects of all entries so far
 
-	compactedTS store.TS
-	m           *Machine
+	m *Machine
 }
 
 // open opens the state as of p, or of a newer Published where p's versions are
@@ -47,11 +46,9 @@ func (p *Published) source(view store.View, revision int64) (src *source, done f
 	if err := readable(revision, p.Revision, p.Compacted); err != nil {
 		return nil, nil, err
 	}
-	ts := p.compactedTS
-	if revision != p.Compacted {
-		if ts, err = revisionTS(view, revision); err != nil {
-			return nil, nil, err
-		}
+	ts, err := revisionTS(view, revision)
+	if err != nil {
+		return nil, nil, err
 	}
 	old, err := p.readAt(ts, revision)
 	if err != nil {

@@ -172,3 +172,5 @@ func parse[M proto.Message](t *testing.T, text string, m M) M {
 	}
 	return m
 }
+
+func lines(text string) []string { return strings.Split(text, "\n") }

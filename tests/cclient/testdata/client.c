@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <nats/nats.h>
 
@@ -87,14 +88,18 @@ static natsMsg *next_event(natsSubscription *sub, int64_t *revision, int64_t *pl
 
 static void put_and_get(void)
 {
-    natsMsg *msg = request("kv.put.c.greeting", "hello", "Nats-Msg-Id", "cclient-1");
-    char revision[32];
+    char id[64], revision[32];
+    natsMsg *msg;
+
+    /* Unique to this run: a put repeated under its id takes effect once. */
+    snprintf(id, sizeof id, "cclient-%ld", (long)time(NULL));
+    msg = request("kv.put.c.greeting", "hello", "Nats-Msg-Id", id);
 
     expect(header(msg, "Kv-Error")[0] == 0, "put", msg);
     snprintf(revision, sizeof revision, "%s", header(msg, "Kv-Revision"));
     natsMsg_Destroy(msg);
 
-    msg = request("kv.put.c.greeting", "hello", "Nats-Msg-Id", "cclient-1");
+    msg = request("kv.put.c.greeting", "hello", "Nats-Msg-Id", id);
     expect(strcmp(header(msg, "Kv-Revision"), revision) == 0, "the same put again", msg);
     natsMsg_Destroy(msg);
 

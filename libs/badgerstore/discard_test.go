@@ -1,0 +1,61 @@
+package badgerstore
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/kvorum/kvorum/libs/core/store"
+)
+
+// TestDiscardDropsVersions has Badger compact a state: what Discard permits
+// goes away, and what an open view reads stays.
+func TestDiscardDropsVersions(t *testing.T) {
+	cfg := config(t.TempDir(), nil)
+	s := open(t, cfg)
+	const versions = 10
+	for ts := store.TS(1); ts <= versions; ts++ {
+		m := store.Mutation{Key: []byte("k"), Value: fmt.Appendf(nil, "at %d", ts), TS: 1000 * ts}
+		ok(t, s.State().Write([]store.Mutation{m, {Key: []byte("gone"), TS: 1000 * ts, Delete: ts == versions}}))
+	}
+	held, err := s.State().Read(3500)
+	ok(t, err)
+	s.State().Discard(1000 * versions)
+	compact(t, s, 1)
+	if got, err := held.Get([]byte("k")); err != nil || string(got) != "at 3" {
+		t.Fatalf("k in a held view: %q, %v", got, err)
+	}
+	if got := countVersions(t, s); got != 2*(versions-2) {
+		t.Fatalf("%d versions with a view open, want those from 3 on", got)
+	}
+	held.Close()
+	compact(t, s, 2)
+	if got := countVersions(t, s); got != 1 {
+		t.Fatalf("%d versions, want the newest of k alone", got)
+	}
+}
+
+// compact overwrites filler until there are enough tables, and merges them.
+func compact(t *testing.T, s *Store, round int) {
+	t.Helper()
+	value := make([]byte, store.MaxStateValueBytes)
+	for i := range 150 {
+		ts := store.TS(100_000*round + i)
+		for _, key := range []string{"a", "z"} { // around the keys that matter
+			ok(t, s.State().Write([]store.Mutation{{Key: []byte(key), Value: value, TS: ts}}))
+		}
+	}
+	ok(t, s.state.db.Flatten(1))
+}
+
+func countVersions(t *testing.T, s *Store) int {
+	t.Helper()
+	v, err := s.State().Read(99_999)
+	ok(t, err)
+	defer v.Close()
+	n := 0
+	ok(t, v.Versions(func(store.Mutation) error {
+		n++
+		return nil
+	}))
+	return n
+}

@@ -1,0 +1,138 @@
+package mvcc
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/kvorum/kvorum/libs/core/command"
+	"github.com/kvorum/kvorum/libs/core/store"
+	"github.com/kvorum/kvorum/libs/core/store/memstore"
+	"google.golang.org/protobuf/proto"
+)
+
+// digestEntries have every kind of effect.
+const digestEntries = `put{key:"a" value:"1"} msg_id:"1" request_hash:"h"
+put{key:"a" value:"2"} msg_id:"2" principal:"p"
+txn{success{delete_range{key:"a"}} success{put{key:"b" value:"3"}}}
+compact{revision:3}
+put{key:"b"} if_revision:1 msg_id:"3"`
+
+func digestOf(t *testing.T, l limits, lines ...string) [32]byte {
+	t.Helper()
+	m, err := open(memstore.New(nil).State(), 0, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range lines {
+		if _, err := m.Apply([]Entry{{Index: uint64(i + 1), Commands: []*command.Command{parse(t, line, &command.Command{})}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m.Published().Digest
+}
+
+// TestDigestIsStable: replicas of different versions compare their digests, so
+// this one never changes.
+func TestDigestIsStable(t *testing.T) {
+	l := defaultLimits
+	l.dedupBytes = 100 // evicts
+	got := fmt.Sprintf("%x", digestOf(t, l, lines(digestEntries)...))
+	if want := "4483b816780b2793753bb47d6966be7ce596a1bb53e3254d46097d8a5ed131a8"; got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
+}
+
+// TestDigestCoversEffects: another effect is another digest, another answer is not.
+func TestDigestCoversEffects(t *testing.T) {
+	base := lines(digestEntries)
+	want := digestOf(t, defaultLimits, base...)
+	for _, c := range []struct {
+		n    int
+		line string
+		same bool
+	}{
+		{0, `put{key:"a" value:"x"} msg_id:"1" request_hash:"h"`, false},
+		{0, `put{key:"a" value:"1"} msg_id:"1" request_hash:"i"`, false},
+		{0, `put{key:"a" value:"1"} msg_id:"9" request_hash:"h"`, false},
+		{0, `put{key:"a" value:"1"} request_hash:"h"`, false},
+		{1, `put{key:"a" value:"2"} msg_id:"2" principal:"q"`, false},
+		{2, `txn{success{put{key:"b" value:"3"}} success{delete_range{key:"a"}}}`, false},
+		{2, `txn{success{put{key:"b" value:"3"}}}`, false},
+		{3, `compact{revision:4}`, false},
+		{4, `put{key:"b"} if_revision:4 msg_id:"3"`, false},
+		{1, `put{key:"a" value:"2" prev_kv:true} msg_id:"2" principal:"p"`, true},
+		{2, `txn{success{range{key:"a"}} success{delete_range{key:"a"}} success{put{key:"b" value:"3"}}}`, true},
+	} {
+		changed := append([]string(nil), base...)
+		changed[c.n] = c.line
+		if got := digestOf(t, defaultLimits, changed...); (got == want) != c.same {
+			t.Errorf("%s instead of %s: same digest %v", c.line, base[c.n], got == want)
+		}
+	}
+	l := defaultLimits
+	l.dedupBytes = 100
+	if digestOf(t, l, base...) == want {
+		t.Error("the digest does not cover what was evicted")
+	}
+}
+
+// The state keeps no slot outside the window, and memory none that the state has.
+func TestDedupLeavesNothingBehind(t *testing.T) {
+	f := newFixture(t)
+	f.dedup.limits.dedupBytes = 200
+	for i := range 20 {
+		c := putCommand("k", nil)
+		c.MsgId = fmt.Sprint(i)
+		f.apply(c, proto.Clone(c).(*command.Command))
+		if n := f.stateKeys(prefixDedup); n != len(f.dedup.ring) || n != len(f.dedup.index) || len(f.dedup.fresh) > 0 {
+			t.Fatalf("%d slots, %d remembered, %d in the index, %d not cleared", n, len(f.dedup.ring), len(f.dedup.index), len(f.dedup.fresh))
+		}
+	}
+	if n := len(f.dedup.ring); n < 2 || n > 5 {
+		t.Errorf("%d ids are remembered", n)
+	}
+}
+
+// failingState refuses to write.
+type failingState struct{ store.State }
+
+func (failingState) Write([]store.Mutation) error { return errors.New("disk on fire") }
+
+func TestFailedWriteIsNotPublished(t *testing.T) {
+	f := newFixture(t)
+	f.apply(putCommand("a", []byte("1")))
+	before := f.Published()
+	f.st = failingState{f.st}
+	for range 2 {
+		if _, err := f.Apply([]Entry{{Index: 2, Commands: []*command.Command{putCommand("a", []byte("2"))}}}); err == nil {
+			t.Error("applied though the write failed")
+		}
+	}
+	if f.Published() != before {
+		t.Error("published though the write failed")
+	}
+	if _, err := f.Trim(1); err == nil {
+		t.Error("trimmed after a failure")
+	}
+}
+
+func BenchmarkApplyPuts(b *testing.B) {
+	m, err := Open(memstore.New(nil).State(), 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	value := make([]byte, 256)
+	e := Entry{Term: 1}
+	b.ReportAllocs()
+	for i := range b.N {
+		if e.Commands = append(e.Commands, putCommand(fmt.Sprintf("key/%06d", i%100_000), value)); len(e.Commands) < 256 && i < b.N-1 {
+			continue
+		}
+		e.Index++
+		if _, err := m.Apply([]Entry{e}); err != nil {
+			b.Fatal(err)
+		}
+		e.Commands = nil
+	}
+}
