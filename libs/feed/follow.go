@@ -121,10 +121,15 @@ func (f *follower) admit(page *kvpb.FeedResponse) error {
 		at = p
 	}
 	through := Position(page.Through)
-	switch {
-	case at.After(through) && len(page.Events) > 0:
-		return fmt.Errorf("%w: node %s gives %v and says that it goes through %v", ErrDiscontinuous, page.Node, at, through)
-	case through.After(at):
+	if len(page.Events) > 0 {
+		if at.After(through) {
+			return fmt.Errorf("%w: node %s gives %v and says that it goes through %v", ErrDiscontinuous, page.Node, at, through)
+		}
+		if page.Events[len(page.Events)-1].Last {
+			at = api.End(at.Revision)
+		}
+	}
+	if through.After(at) {
 		at = through
 	}
 	f.after = at

@@ -40,7 +40,7 @@ func Newest(ctx context.Context, nc *nats.Conn) (api.Position, error) {
 		var e *api.Error
 		switch {
 		case err == nil:
-			return api.End(answer.Revision), nil
+			return End(answer.Revision), nil
 		case errors.As(err, &e) && e.Kind == api.KindCompacted && e.Compacted > after.Revision:
 			after = api.End(e.Compacted)
 		default:
@@ -69,6 +69,15 @@ func request(ctx context.Context, nc *nats.Conn, subject string, r, answer proto
 		return fmt.Errorf("%s: the answer is malformed: %w", subject, err)
 	}
 	return nil
+}
+
+// End is the position up to which a store at a revision has everything: the end
+// of the revision, or the very beginning where there is none yet.
+func End(revision int64) api.Position {
+	if revision == 0 {
+		return api.Position{}
+	}
+	return api.End(revision)
 }
 
 // Wire is the message form of a position.

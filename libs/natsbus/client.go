@@ -182,26 +182,22 @@ func (b *ClientBus) Routes() int { return b.server.srv.NumRemotes() }
 // server, closes them within LameDuckWithin and then stops the server. It also
 // closes the connections of this process: what they still have to answer must
 // be answered before.
-func (b *ClientBus) LameDuck() {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		b.server.srv.LameDuckShutdown()
-	}()
-	select {
-	case <-done:
-	case <-time.After(LameDuckWithin + stopWithin):
-	}
-}
+func (b *ClientBus) LameDuck() { within(LameDuckWithin+stopWithin, b.server.srv.LameDuckShutdown) }
 
-// Close closes all connections and stops the server, within seconds.
+// Close closes all connections and stops the server. It returns within
+// stopWithin, whatever hangs.
 func (b *ClientBus) Close() {
 	b.mu.Lock()
 	conns := b.conns
 	b.conns, b.done = nil, true
 	b.mu.Unlock()
-	for _, nc := range conns {
-		nc.Close()
+	closed := within(stopWithin, func() {
+		for _, nc := range conns {
+			nc.Close()
+		}
+		b.server.stop()
+	})
+	if !closed {
+		b.server.log.Error("client bus: the server does not stop", "waited", stopWithin)
 	}
-	b.server.stop()
 }

@@ -1,7 +1,6 @@
 package natsbus
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -20,6 +19,9 @@ type serverLog struct {
 
 	once  sync.Once
 	fatal chan error // the first fatal message
+
+	mu   sync.Mutex
+	last string // the last error or warning: each account's route tells the same
 }
 
 func newServerLog(log *slog.Logger, routeClosed func(string)) *serverLog {
@@ -34,22 +36,18 @@ const (
 	routeRemoteText = "Remote: "
 )
 
-// Noticef implements server.Logger. Routes opening and closing are worth an
-// operator's attention, the rest of the server's notices is not.
+// expected are warnings of how this package means the server to be: the
+// passwords are random and never leave the process, and a Raft message may be large.
+var expected = []string{"Plaintext passwords detected", "Maximum payloads over"}
+
+// Noticef implements server.Logger.
 func (l *serverLog) Noticef(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
-	level := slog.LevelDebug
-	if strings.Contains(text, "Route connection created") {
-		level = slog.LevelInfo
+	if l.routeClosed != nil && strings.Contains(text, routeClosedText) {
+		_, remote, _ := strings.Cut(text, routeRemoteText)
+		l.routeClosed(remote)
 	}
-	if strings.Contains(text, routeClosedText) {
-		level = slog.LevelInfo
-		if l.routeClosed != nil {
-			_, remote, _ := strings.Cut(text, routeRemoteText)
-			l.routeClosed(remote)
-		}
-	}
-	l.log.Log(context.Background(), level, text)
+	l.log.Debug(text)
 }
 
 // Fatalf implements server.Logger. The process is not ended: the start fails.
@@ -59,11 +57,29 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 	l.once.Do(func() { l.fatal <- fmt.Errorf("%s", text) })
 }
 
-// Errorf implements server.Logger.
-func (l *serverLog) Errorf(format string, v ...any) { l.log.Warn(fmt.Sprintf(format, v...)) }
+// Errorf implements server.Logger. What the server calls an error is, for the
+// process around it, another server or client that cannot be reached.
+func (l *serverLog) Errorf(format string, v ...any) { l.warn(fmt.Sprintf(format, v...)) }
 
 // Warnf implements server.Logger.
-func (l *serverLog) Warnf(format string, v ...any) { l.log.Warn(fmt.Sprintf(format, v...)) }
+func (l *serverLog) Warnf(format string, v ...any) { l.warn(fmt.Sprintf(format, v...)) }
+
+// warn logs a text unless it is the last one again.
+func (l *serverLog) warn(text string) {
+	for _, e := range expected {
+		if strings.HasPrefix(text, e) {
+			l.log.Debug(text)
+			return
+		}
+	}
+	l.mu.Lock()
+	again := text == l.last
+	l.last = text
+	l.mu.Unlock()
+	if !again {
+		l.log.Warn(text)
+	}
+}
 
 // Debugf implements server.Logger; the server calls it only where debugging is on.
 func (l *serverLog) Debugf(string, ...any) {}

@@ -105,6 +105,7 @@ func StartPeer(ctx context.Context, cfg PeerConfig, h bus.Handler) (*PeerBus, er
 		b.server, err = startServer(opts, newServerLog(cfg.Logger, b.routeClosed), password)
 	}
 	if err != nil {
+		b.cancel()
 		return nil, fmt.Errorf("start the peer bus: %w", err)
 	}
 	if err := b.connect(); err != nil {
@@ -230,29 +231,26 @@ func (b *PeerBus) Dropped() uint64 { return b.dropped.Load() }
 // Address is where the peer bus listens for routes, host:port.
 func (b *PeerBus) Address() string { return b.server.srv.ClusterAddr().String() }
 
-// Close leaves the peer bus. It returns within seconds, whatever hangs.
+// Close leaves the peer bus. It returns within stopWithin, whatever hangs. The
+// handler must not call it.
 func (b *PeerBus) Close() {
 	b.closing.Do(func() {
 		b.closingLock.Lock()
 		b.cancel()
 		b.closingLock.Unlock()
-		for _, nc := range []*nats.Conn{b.raft, b.snap, b.fwd} {
-			if nc != nil {
-				nc.Close()
+		closed := within(stopWithin, func() {
+			for _, nc := range []*nats.Conn{b.raft, b.snap, b.fwd} {
+				if nc != nil {
+					nc.Close()
+				}
 			}
-		}
-		b.server.stop()
-		done := make(chan struct{})
-		go func() {
+			b.server.stop()
 			b.wg.Wait()
 			b.handling.Lock() // waits for the handler
-			defer b.handling.Unlock()
-			close(done)
-		}()
-		select {
-		case <-done:
-		case <-time.After(stopWithin):
-			b.server.log.Error("peer bus: a handler does not return", "waited", stopWithin)
+			b.handling.Unlock()
+		})
+		if !closed {
+			b.server.log.Error("peer bus: the server or a handler does not stop", "waited", stopWithin)
 		}
 	})
 }

@@ -64,9 +64,11 @@ func (b *PeerBus) watch(p *peer) {
 	report := func() {
 		if heard := p.heard.Load(); heard != lost {
 			lost = heard
+			b.server.log.Info("peer lost: its connections closed and nothing answers for it", "peer", p.name)
 			b.handler.PeerLost(p.id)
 		}
 	}
+	reachable := false
 	for {
 		select {
 		case <-b.ctx.Done():
@@ -78,6 +80,10 @@ func (b *PeerBus) watch(p *peer) {
 		case <-tick.C:
 			if b.silent(p) >= probeEvery && b.probe(p, probeTimeout) == probeNobody {
 				report()
+			}
+			if now := b.Reachable(p.id); now != reachable {
+				reachable = now
+				b.server.log.Info("peer", "peer", p.name, "reachable", now)
 			}
 		}
 	}

@@ -121,16 +121,29 @@ func waitListening(srv *server.Server, log *serverLog, started <-chan struct{}) 
 
 // stop ends the server; after stopWithin it is left to end by itself.
 func (e *embedded) stop() {
+	stopped := within(stopWithin, func() {
+		e.srv.Shutdown()
+		e.srv.WaitForShutdown()
+	})
+	if !stopped {
+		e.log.Error("embedded NATS server does not stop", "server", e.srv.Name(), "waited", stopWithin)
+	}
+}
+
+// within runs f and returns when it has or after d; false means that f still runs.
+func within(d time.Duration, f func()) bool {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		e.srv.Shutdown()
-		e.srv.WaitForShutdown()
+		f()
 	}()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
 	case <-done:
-	case <-time.After(stopWithin):
-		e.log.Error("embedded NATS server does not stop", "server", e.srv.Name(), "waited", stopWithin)
+		return true
+	case <-timer.C:
+		return false
 	}
 }
 

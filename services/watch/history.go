@@ -89,6 +89,10 @@ func (q *requests) page(s *snapshot, query fanout.Query, prev bool) (fanout.Page
 			return fanout.Page{}, err
 		}
 	}
+	if unfiltered := len(request.Key) == 0 && !prev; unfiltered && len(answer.Events) == 0 && answer.Revision >= query.Since.Revision {
+		// All of the node's events were looked at, and none is after since.
+		answer.Through = feed.Wire(feed.End(answer.Revision))
+	}
 	return stored(answer, query, published), nil
 }
 
