@@ -23,7 +23,7 @@ func PageLimit(n int64) HistoryOption { return func(r *kvpb.HistoryRequest) { r.
 func (c *Client) History(ctx context.Context, s Span, from int64, opts ...HistoryOption) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		since := api.End(max(from, 1) - 1)
-		for {
+		for pause := newBackoff(); ; {
 			page, err := c.history(ctx, s, &since, opts)
 			if err != nil {
 				yield(Event{}, err)
@@ -34,11 +34,15 @@ func (c *Client) History(ctx context.Context, s Span, from int64, opts ...Histor
 					return
 				}
 			}
-			through := positionOf(page.GetThrough())
-			if !page.GetMore() || !through.After(since) {
+			if !page.GetMore() {
 				return
 			}
-			since = through
+			if through := positionOf(page.GetThrough()); through.After(since) {
+				since, pause = through, newBackoff()
+			} else if !pause.sleep(ctx, busyPause) { // what is more is not at hand yet
+				yield(Event{}, ctx.Err())
+				return
+			}
 		}
 	}
 }

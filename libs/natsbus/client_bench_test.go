@@ -16,9 +16,7 @@ func BenchmarkPublish(b *testing.B) {
 		}
 		kv := opts.Accounts[0]
 		if !mapped {
-			for len(mappedSubjects()) > 0 && kv.RemoveMapping("kv.>") {
-			}
-			for _, s := range mappedSubjects() {
+			for _, s := range append(mappedSubjects(), "kv.>") {
 				kv.RemoveMapping(s)
 			}
 		}

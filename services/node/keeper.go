@@ -85,7 +85,8 @@ func (k *keeper) checkpoint(ctx context.Context) error {
 			return nil
 		}
 	}
-	k.release(ctx)
+	state.Discard(p.DiscardTS)
+	k.trim(ctx)
 	n.box.call(func(r *replica.Replica) {
 		index := r.PlanTruncate(replica.Retention{Entries: keepEntries, Bytes: n.cfg.LogRetainBytes})
 		if first, err := log.FirstIndex(); err == nil && index >= first {
@@ -95,9 +96,8 @@ func (k *keeper) checkpoint(ctx context.Context) error {
 	return nil
 }
 
-// release lets the versions go that compaction made unnecessary and the
-// checkpoint does not need, and trims the history below the compaction.
-func (k *keeper) release(ctx context.Context) {
+// trim removes the history below the compaction, in steps between applies.
+func (k *keeper) trim(ctx context.Context) {
 	n := k.node
 	for more := true; more && ctx.Err() == nil; {
 		ok := n.applier.do(ctx, func() {
@@ -105,10 +105,6 @@ func (k *keeper) release(ctx context.Context) {
 			if more, err = n.machine().Trim(trimBatch); err != nil {
 				n.fail(fmt.Errorf("trimming the history: %w", err))
 				more = false
-				return
-			}
-			if ts := n.machine().DiscardTS(); ts > 0 {
-				n.store.State().Discard(min(ts, store.EndOf(n.store.Log().Checkpoint())))
 			}
 		})
 		if !ok {

@@ -34,6 +34,7 @@ func run(seed uint64, mutate func(fanout.Message) bool) error {
 			if w.IntN(8) == 0 {
 				w.grant(i)
 			}
+			w.replicas[i].Skip(w.progress) // late, perhaps to the holder
 		case 16:
 			switch w.IntN(15) {
 			case 0:

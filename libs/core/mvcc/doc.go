@@ -21,7 +21,7 @@
 //
 // # Goroutines
 //
-// Open, Apply, Trim and DiscardTS belong to one goroutine. Published may be
+// Open, Apply and Trim belong to one goroutine. Published may be
 // called, and what it returns be used, by any.
 //
 // # Deviations from etcd

@@ -156,17 +156,9 @@ func (m *Machine) publish() {
 	m.published.Store(&Published{
 		Index: m.meta.index, Term: m.meta.term, TS: store.EndOf(m.meta.index),
 		Revision: m.meta.revision, Compacted: m.meta.compacted, Digest: m.meta.digest,
-		m: m,
+		DiscardTS: m.meta.compactedTS, m: m,
 	})
 }
 
 // Published is the state as of the last applied entry.
 func (m *Machine) Published() *Published { return m.published.Load() }
-
-// DiscardTS is the TS as of which the compacted revision is read: no read needs
-// older versions of the keys. It is 0 before the first compaction.
-//
-// It may be given to State.Discard only once the state is durable up to the
-// applied index at which it was asked for. Otherwise a restart would replay
-// entries from before the compaction, which may read revisions that it took.
-func (m *Machine) DiscardTS() store.TS { return m.meta.compactedTS }

@@ -290,7 +290,7 @@ func TestConcurrentReaders(t *testing.T) {
 						t.Errorf("%q has revision %d at revision %d", kv.Key, kv.ModRevision, resp.Revision)
 					}
 				}
-				if _, err := p.Events(EventQuery{After: api.End(p.Revision - 2), PrevKV: true}); err != nil && api.KindOf(err) != api.KindCompacted {
+				if _, err := p.Events(EventQuery{After: api.End(max(0, p.Revision-2)), PrevKV: true}); err != nil && api.KindOf(err) != api.KindCompacted {
 					t.Error(err)
 				}
 				if p.Revision > rounds {
@@ -306,7 +306,7 @@ func TestConcurrentReaders(t *testing.T) {
 		}}}}
 		compact := &command.Command{Op: &command.Command_Compact{Compact: &kvpb.CompactRequest{Revision: int64(i + 1)}}}
 		f.apply(both, compact)
-		f.node.State().Discard(f.DiscardTS())
+		f.node.State().Discard(f.Published().DiscardTS)
 		if _, err := f.Trim(3); err != nil {
 			t.Fatal(err)
 		}

@@ -108,7 +108,7 @@ func (h *history) replicate(t *testing.T) {
 			}
 		}
 		if h.g.chance(20) {
-			discard := m.DiscardTS()
+			discard := m.Published().DiscardTS
 			if err := node.State().Sync(); err != nil {
 				t.Fatal(err)
 			}

@@ -20,6 +20,12 @@ type Published struct {
 	Revision    int64
 	Compacted   int64    // reads below this revision fail; 0 for none
 	Digest      [32]byte // of the effects of all entries so far
+	// DiscardTS is the TS as of which the compacted revision is read, 0 before
+	// the first compaction: no read needs older versions of the keys. It may be
+	// given to State.Discard only once the state is durable up to Index.
+	// Otherwise a restart would replay entries from before the compaction,
+	// which may read revisions that it took.
+	DiscardTS store.TS
 
 	m *Machine
 }

@@ -92,14 +92,14 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "state":
 		p := s.m.Published()
 		fmt.Fprintf(&out, "index %d term %d revision %d compacted %d discard %d.%d\n",
-			p.Index, p.Term, p.Revision, p.Compacted, s.m.DiscardTS().Index(), s.m.DiscardTS()%store.MaxCommands)
+			p.Index, p.Term, p.Revision, p.Compacted, s.m.Published().DiscardTS.Index(), s.m.Published().DiscardTS%store.MaxCommands)
 	case "trim":
 		n := 0
 		d.ScanArgs(t, "max", &n)
 		more, err := s.m.Trim(n)
 		fmt.Fprintf(&out, "more %v %v\n", more, showError(err))
 	case "discard":
-		s.node.State().Discard(s.m.DiscardTS())
+		s.node.State().Discard(s.m.Published().DiscardTS)
 	case "changes":
 		view, _ := s.node.State().Read(s.m.Published().TS)
 		defer view.Close()
