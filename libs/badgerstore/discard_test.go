@@ -38,7 +38,7 @@ func TestDiscardDropsVersions(t *testing.T) {
 func compact(t *testing.T, s *Store, round int) {
 	t.Helper()
 	value := make([]byte, store.MaxStateValueBytes)
-	for i := range 150 {
+	for i := range 40 {
 		ts := store.TS(100_000*round + i)
 		for _, key := range []string{"a", "z"} { // around the keys that matter
 			ok(t, s.State().Write([]store.Mutation{{Key: []byte(key), Value: value, TS: ts}}))

@@ -2,9 +2,11 @@ package natsbus
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 )
@@ -112,14 +114,19 @@ func (b *PeerBus) awaitBacklog(p *peer) {
 }
 
 func (b *PeerBus) backlog(p *peer) int {
-	routes, err := b.server.srv.Routez(nil)
-	if err != nil {
-		return 0
-	}
-	for _, r := range routes.Routes {
-		if r.Account == accountRaft && r.RemoteName == p.name {
+	for _, r := range b.routes(p) {
+		if r.Account == accountRaft {
 			return r.Pending
 		}
 	}
 	return 0
+}
+
+// routes are the server's connections to the peer's server.
+func (b *PeerBus) routes(p *peer) []*server.RouteInfo {
+	all, err := b.server.srv.Routez(nil)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(all.Routes, func(r *server.RouteInfo) bool { return r.RemoteName != p.name })
 }

@@ -182,7 +182,6 @@ func (b *PeerBus) connect() error {
 	}{
 		{b.raft, subjectFrame + me, b.receive},
 		{b.raft, subjectProbe + me, b.answerProbe},
-		{b.snap, subjectProbe + me, b.answerProbe},
 		{b.snap, subjectSnapshot + me, b.openSnapshot},
 		{b.fwd, subjectForward + me + ".>", b.receiveForward},
 	} {

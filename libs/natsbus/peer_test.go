@@ -81,7 +81,7 @@ func TestKilledProcessIsLostOthersAreNot(t *testing.T) {
 }
 
 // A connection that closes while its process lives is not a lost peer: the
-// other account still answers.
+// others are still there.
 func TestOneCutRouteIsNoLoss(t *testing.T) {
 	configs := peerConfigs(t, 7, 2)
 	var proxies []*proxy

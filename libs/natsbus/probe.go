@@ -12,8 +12,8 @@ import (
 
 // Whether a peer lives. Its connections close at once when its process dies,
 // and the server says so in its log only; a closed connection alone may also be
-// a flapping route. So a close makes the node ask the peer: "no responders" on
-// two accounts, which are two connections, means that nothing answers for it.
+// a flapping route. So a close makes the node look: a peer is lost when no
+// connection to it is left and the server answers "no responders" for it.
 
 // A probe and its answer are the cluster id and the id of the node that sends
 // it, 8 bytes each, big-endian.
@@ -93,12 +93,17 @@ func (b *PeerBus) watch(p *peer) {
 // does.
 func (b *PeerBus) confirmLost(p *peer) bool {
 	timeout := confirmFirst
-	for end := time.Now().Add(confirmWithin); time.Now().Before(end) && b.ctx.Err() == nil; {
+	for end := time.Now().Add(confirmWithin); time.Now().Before(end); {
 		switch b.probe(p, timeout) {
 		case probeAnswered:
 			return false
 		case probeNobody:
 			return true
+		}
+		select { // a probe may fail at once
+		case <-b.ctx.Done():
+			return false
+		case <-time.After(timeout / 2):
 		}
 		timeout = min(2*timeout, probeTimeout)
 	}
@@ -109,28 +114,17 @@ type probeResult int
 
 const (
 	probeAnswered probeResult = iota
-	probeSilent               // no answer in time
-	probeNobody               // no subscriber on either account
+	probeSilent               // no answer, but a connection
+	probeNobody               // no subscriber and no connection
 )
 
-// probe asks the peer on the Raft account and, where nobody is there, on the
-// snapshots'.
+// probe asks the peer.
 func (b *PeerBus) probe(p *peer, timeout time.Duration) probeResult {
-	for _, nc := range []*nats.Conn{b.raft, b.snap} {
-		switch r := b.probeOn(nc, p, timeout); r {
-		case probeAnswered, probeSilent:
-			return r
-		}
-	}
-	return probeNobody
-}
-
-func (b *PeerBus) probeOn(nc *nats.Conn, p *peer, timeout time.Duration) probeResult {
 	ctx, cancel := context.WithTimeout(b.ctx, timeout)
 	defer cancel()
-	answer, err := nc.RequestWithContext(ctx, subjectProbe+fmt.Sprint(p.id), b.probePayload())
+	answer, err := b.raft.RequestWithContext(ctx, subjectProbe+fmt.Sprint(p.id), b.probePayload())
 	switch {
-	case errors.Is(err, nats.ErrNoResponders):
+	case errors.Is(err, nats.ErrNoResponders) && len(b.routes(p)) == 0:
 		return probeNobody
 	case err != nil || b.proberOf(answer.Data) != p:
 		return probeSilent

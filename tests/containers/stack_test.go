@@ -15,6 +15,9 @@ import (
 // that is busy, short enough to end before the test's own limit.
 const patience = 2 * time.Minute
 
+// productImage is what the stack under test runs.
+const productImage = "kvorum-test:local"
+
 // stack is the repository's compose project under a name and on ports of its
 // own, so that it disturbs no stack that runs already.
 type stack struct {
@@ -38,18 +41,20 @@ func startStack(t *testing.T) *stack {
 	if exec.Command("docker", "compose", "version").Run() != nil {
 		s.compose = []string{"docker-compose"}
 	}
+	builder := os.Getenv("KVORUM_BUILDER_IMAGE")
+	ownBuilder := builder == ""
+	if ownBuilder {
+		builder = builderImage
+		makeBuilder(t, repo)
+	}
 	s.env = []string{
-		"KVORUM_IMAGE=kvorum-test:local",
+		"KVORUM_IMAGE=" + productImage,
 		"KVORUM_VERSION=container-test",
-		"KVORUM_BUILDER_IMAGE=" + os.Getenv("KVORUM_BUILDER_IMAGE"),
+		"KVORUM_BUILDER_IMAGE=" + builder,
 	}
 	for i, port := range freePorts(t, 3) {
 		s.env = append(s.env, fmt.Sprintf("KVORUM_PORT_%d=%d", i+1, port))
 		s.urls = append(s.urls, fmt.Sprintf("nats://127.0.0.1:%d", port))
-	}
-	if os.Getenv("KVORUM_BUILDER_IMAGE") == "" {
-		makeBuilder(t, repo)
-		s.env[2] += builderImage
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -57,6 +62,10 @@ func startStack(t *testing.T) *stack {
 		}
 		s.run("down", "--volumes", "--remove-orphans", "--timeout=5")
 		output(t, repo, nil, "docker", "image", "prune", "--force", "--filter", "label=org.kvorum.stage=build")
+		output(t, repo, nil, "docker", "rmi", productImage)
+		if ownBuilder {
+			output(t, repo, nil, "docker", "rmi", builderImage)
+		}
 	})
 	s.run("up", "--build", "--detach")
 	return s

@@ -3,7 +3,6 @@ package fanout_test
 import (
 	"testing"
 
-	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/fanout"
 )
@@ -68,38 +67,6 @@ func TestGrantReleased(t *testing.T) {
 	g.Answer(5*ms, granted(1, 1)) // was under way
 	if _, ok := g.Held(10 * ms); ok {
 		t.Error("held after the release")
-	}
-}
-
-// A beat's progress says only what was published, and a batch that is not Done
-// is given again with the new epoch.
-func TestTakeAfterLose(t *testing.T) {
-	p := fanout.NewPublisher(fanout.Limits{}, api.Position{})
-	p.Take(api.Epoch{Term: 1, N: 1})
-	p.Batch()
-	p.Done()
-	p.Add([]*kvpb.Event{put("/a", 5, 0, true)}, api.End(5))
-	first := p.Batch()
-	if len(first) != 1 || first[0].Header[api.HeaderSince][0] != "0.0 0.0" {
-		t.Fatalf("batch %v", first)
-	}
-	if p.View().Through() != (api.Position{}) {
-		t.Error("the view is ahead of Done")
-	}
-	p.Lose()
-	if p.Batch() != nil {
-		t.Error("a standby gives a batch")
-	}
-	p.Take(api.Epoch{Term: 2, N: 1})
-	var events []fanout.Message
-	for m := p.Batch(); m != nil; m = p.Batch() {
-		if m[0].Subject == "kvwatch.a" {
-			events = append(events, m...)
-		}
-		p.Done()
-	}
-	if len(events) != 1 || events[0].Header[api.HeaderEpoch][0] != "2.1" || p.View().Through() != api.End(5) {
-		t.Errorf("published %v through %v", events, p.View().Through())
 	}
 }
 

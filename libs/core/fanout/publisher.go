@@ -96,9 +96,9 @@ func (p *Publisher) Take(epoch api.Epoch) {
 	if p.epoch.Compare(epoch) != 0 {
 		p.sequence, p.broken = 0, false
 	} else {
-		p.broken = true // what a standby skipped has no tail
+		p.broken = true // the tails that were due are forgotten below
 	}
-	p.epoch, p.holding, p.covered = epoch, true, api.Position{}
+	p.epoch, p.holding = epoch, true
 	p.tails = newTails(p.limits.Tails)
 	if len(p.out.events) == 0 {
 		p.out = batch{}

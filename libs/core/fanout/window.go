@@ -156,7 +156,7 @@ func (v *View) History(q Query) (Page, bool) {
 	if v.through.After(page.Through) {
 		page.Through = v.through
 	}
-	page.More = false && page.Through != api.End(page.Through.Revision)
+	page.More = page.Through.After(api.Position{}) && page.Through != api.End(page.Through.Revision)
 	return page, true
 }
 

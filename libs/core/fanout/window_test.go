@@ -15,12 +15,7 @@ func published(l fanout.Limits, start api.Position, events ...*kvpb.Event) (*fan
 	p := fanout.NewPublisher(l, start)
 	p.Take(api.Epoch{Term: 1, N: 1})
 	p.Add(events, api.Position{Revision: events[len(events)-1].Kv.ModRevision, Sub: events[len(events)-1].Sub})
-	var all []fanout.Message
-	for m := p.Batch(); m != nil; m = p.Batch() {
-		all = append(all, m...)
-		p.Done()
-	}
-	return p, all
+	return p, drain(p)
 }
 
 func TestMessages(t *testing.T) {
@@ -55,11 +50,8 @@ func TestMessages(t *testing.T) {
 
 	p.Beat()
 	var tails []string
-	for m := p.Batch(); m != nil; m = p.Batch() {
-		for _, m := range m {
-			tails = append(tails, m.Subject+" "+m.Header[api.HeaderThrough][0])
-		}
-		p.Done()
+	for _, m := range drain(p) {
+		tails = append(tails, m.Subject+" "+m.Header[api.HeaderThrough][0])
 	}
 	wantTails := "kvtail.under 10.0,kvtail.under.db 10.0,kvtail.key.db.primary 9.0,kvtail.key.other 7.1," +
 		"kvtail.key.db.standby 7.2,kvtail.under.~ 8.0,kvtail.key.~.foo 8.0,kvprogress 10.2147483647"

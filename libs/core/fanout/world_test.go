@@ -26,6 +26,7 @@ type world struct {
 	epoch    api.Epoch
 	progress api.Position // last one published
 	sequence uint64       // of that
+	highest  api.Position // of all that were published
 	beating  bool         // the holder's beat is not all published
 	watchers []*watcher
 	links    [][2]*link // of each watcher with each replica
@@ -132,6 +133,9 @@ func (w *world) publish() {
 			w.beating = false
 			w.sequence = must(strconv.ParseUint(m.Header[api.HeaderSequence][0], 10, 64))
 			w.progress = must(api.ParsePosition(m.Header[api.HeaderThrough][0]))
+			if w.progress.After(w.highest) {
+				w.highest = w.progress
+			}
 			if w.IntN(5) > 0 {
 				w.replicas[1-w.holder].Skip(w.progress)
 			}
@@ -155,6 +159,12 @@ func (w *world) send(m fanout.Message) {
 
 // grant lets a replica publish in a new epoch.
 func (w *world) grant(i int) {
+	if w.holder == i && w.IntN(2) == 0 { // it came late, in the same epoch
+		w.replicas[i].Lose()
+		w.replicas[i].Take(w.epoch)
+		w.beating = true
+		return
+	}
 	w.revoke()
 	w.epoch.N++
 	if w.IntN(4) == 0 {

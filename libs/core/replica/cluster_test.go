@@ -51,6 +51,8 @@ type node struct {
 	hung    bool
 	hard    *raftpb.HardState
 	waiting []waitingRead
+	sending *raftpb.Message // the snapshot under way from here
+	arrives int64
 	retain  replica.Retention
 }
 
@@ -85,7 +87,7 @@ func newCluster(t *testing.T, seed uint64, size int) *cluster {
 
 func (n *node) start() {
 	n.applied = n.store.Log().Checkpoint()
-	n.role, n.disk, n.hung, n.waiting, n.hard = replica.Role{}, nil, false, nil, nil
+	n.role, n.disk, n.hung, n.waiting, n.hard, n.sending = replica.Role{}, nil, false, nil, nil, nil
 	r, err := replica.New(replica.Config{
 		ID: n.id, Nonce: n.c.rng.Uint64(), Log: n.store.Log(), Applied: n.applied,
 		Rand: n.c.rng.Uint64, WallClock: func() int64 { return n.c.now }, Logger: quiet{},
@@ -141,6 +143,7 @@ func (c *cluster) until(what string, ok func() bool) {
 
 func (n *node) step() {
 	n.replica.Advance(n.c.now)
+	n.stream()
 	for len(n.disk) > 0 && n.disk[0].at <= n.c.now && !n.hung {
 		t := n.disk[0].task
 		n.disk = n.disk[1:]
@@ -177,7 +180,7 @@ func (n *node) perform(e replica.Effects) {
 		n.apply(e.Apply)
 	}
 	for _, m := range e.Snapshots {
-		n.stream(m)
+		n.sending, n.arrives = m, c.now+100*ms
 	}
 	for _, rel := range e.Reads {
 		for _, rd := range rel.Reads {
@@ -267,8 +270,14 @@ func rawCommands(b []byte) (command.Header, [][]byte, error) {
 	return h, out, nil
 }
 
-// stream delivers a snapshot at once, if the network lets it through.
-func (n *node) stream(m *raftpb.Message) {
+// stream delivers the snapshot under way once it has taken its time, unless
+// the receiver is down.
+func (n *node) stream() {
+	if n.sending == nil || n.c.now < n.arrives {
+		return
+	}
+	m := n.sending
+	n.sending = nil
 	to := n.c.nodes[m.GetTo()]
 	ok := to.replica != nil
 	if ok {

@@ -192,7 +192,15 @@ func TestSnapshotAfterTruncation(t *testing.T) {
 		}
 	}
 	away.start()
-	c.until("it has caught up", func() bool { return away.applied >= c.highest })
+	last := c.highest
+	c.until("it has caught up", func() bool {
+		// Written and truncated meanwhile: what the snapshot's receiver needs
+		// next must be kept.
+		c.leader().propose(fmt.Sprint("meanwhile ", c.now))
+		c.leader().checkpoint()
+		c.run(5 * ms)
+		return away.applied >= last
+	})
 	if c.snapshots != 1 {
 		t.Fatalf("%d snapshots were installed, want 1", c.snapshots)
 	}
@@ -223,5 +231,24 @@ func TestGroupCommit(t *testing.T) {
 	c.until("all", func() bool { return len(c.acked) == 501 })
 	if a, b := c.acked["p0"], c.acked["p499"]; b-a > 1 {
 		t.Fatalf("500 commands took the entries %d to %d", a, b)
+	}
+}
+
+// A follower's read whose message is lost is asked again, since raft does not.
+func TestLostReadIsAskedAgain(t *testing.T) {
+	c := healthy(t, 3)
+	leader := c.leader()
+	follower := c.nodes[c.ids[0]]
+	if follower == leader {
+		follower = c.nodes[c.ids[1]]
+	}
+	c.net.Cut(clusterID, follower.id, leader.id)
+	follower.read()
+	c.run(100 * ms)
+	c.net.HealAll()
+	served := c.reads
+	c.run(500 * ms)
+	if c.reads != served+1 {
+		t.Fatal("the read was not answered")
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ const (
 
 const (
 	serverVariable = "KVORUM_SERVER"
+	natsVariable   = "NATS_URL" // as the nats command line has it
 	defaultServers = "nats://127.0.0.1:4222,nats://127.0.0.1:4223,nats://127.0.0.1:4224"
 )
 
@@ -175,11 +177,9 @@ func (s *session) globalFlags(name string) *pflag.FlagSet {
 	fs.SetOutput(io.Discard)
 	if s.server == "" {
 		s.server, s.timeout = defaultServers, client.DefaultTimeout
-		if v := os.Getenv(serverVariable); v != "" {
-			s.server = v
-		}
+		s.server = cmp.Or(os.Getenv(serverVariable), os.Getenv(natsVariable), s.server)
 	}
-	fs.StringVar(&s.server, "server", s.server, "NATS `URLs` of the cluster, separated by commas; also "+serverVariable)
+	fs.StringVar(&s.server, "server", s.server, "NATS `URLs` of the cluster, separated by commas; also $"+serverVariable+" or $"+natsVariable)
 	fs.DurationVar(&s.timeout, "timeout", s.timeout, "how long each request is tried")
 	fs.StringVarP(&s.output, "output", "o", s.output, "json or table")
 	return fs

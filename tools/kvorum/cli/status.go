@@ -91,7 +91,7 @@ const statusHeading = "NODE\tROLE\tREADY\tTERM\tREVISION\tCOMPACTED\tAPPLIED\tCO
 func statusRow(n client.NodeStatus) string {
 	st := n.Status
 	if n.Err != nil {
-		return fmt.Sprintf("%s\tno answer", n.Member.GetName())
+		return n.Member.GetName() + "\tno answer" + strings.Repeat("\t-", strings.Count(statusHeading, "\t")-1)
 	}
 	role := "follower"
 	switch {
