@@ -67,16 +67,18 @@ func settle(w *world) error {
 			w.links[i][r].cut = false
 		}
 	}
-	for range 12 {
-		w.replicas[w.holder].Beat()
-		for range 60 {
+	for range 8 {
+		r := w.replicas[w.holder]
+		for r.Beat(); r.Batch() != nil || api.End(w.revision).After(r.Fed()); {
 			w.feed(w.holder, 30)
 			w.publish()
 		}
 		for i, c := range w.watchers {
-			w.receive(i, 200)
-			if c.asking {
-				w.ask(i)
+			for range 100 {
+				w.receive(i, 20)
+				if c.asking && len(w.links[i][0].inbox)+len(w.links[i][1].inbox) == 0 {
+					w.ask(i)
+				}
 			}
 		}
 	}
