@@ -298,6 +298,67 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
+// TestTornSplitBatch cuts a batch of many transactions: what is left is a
+// prefix of it, with no commit index past its end.
+func TestTornSplitBatch(t *testing.T) {
+	cfg := config(t.TempDir(), nil)
+	cfg.tune.partBytes = 1
+	s := open(t, cfg)
+	mem := onlyFile(t, cfg.Dir, "log/*.mem")
+	before := used(t, mem)
+	var batch store.Batch
+	const last = 12
+	for i := uint64(2); i <= last; i++ {
+		batch.Entries = append(batch.Entries, entry(i, 1, dataOf(i)))
+	}
+	batch.Hard = &raftpb.HardState{Term: new(uint64(1)), Vote: new(uint64(1)), Commit: new(uint64(last))}
+	ok(t, s.Log().Append(batch))
+	after := used(t, mem)
+	rng := rand.New(rand.NewPCG(2, 2))
+	for range 10 {
+		torn := image(t, cfg.Dir)
+		change(t, onlyFile(t, torn, "log/*.mem"), before+rng.Int64N(after-before), func(b []byte) { clear(b) })
+		s := open(t, config(torn, nil))
+		got, err := s.Log().LastIndex()
+		ok(t, err)
+		checkLog(t, s, got)
+		if hard, _, err := s.Log().InitialState(); err != nil || hard.GetCommit() > got {
+			t.Fatalf("commit %d with last %d, %v", hard.GetCommit(), got, err)
+		}
+		ok(t, s.Close())
+	}
+}
+
+// TestDamagedValue: a value of the state that changed on the disk is refused
+// by every way to read it.
+func TestDamagedValue(t *testing.T) {
+	cfg := config(t.TempDir(), nil)
+	s := open(t, cfg)
+	needle := []byte("this is the value to find")
+	ok(t, s.State().Write([]store.Mutation{{Key: []byte("k"), Value: needle, TS: 2000}}))
+	ok(t, s.Close())
+	path := onlyFile(t, cfg.Dir, "state-1/*.sst")
+	s = open(t, cfg)
+	change(t, path, 0, func(b []byte) { b[bytes.Index(b, needle)+3] ^= 1 })
+	v, err := s.State().Read(2000)
+	ok(t, err)
+	defer v.Close()
+	if _, err := v.Get([]byte("k")); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("Get: %v", err)
+	}
+	it := v.Scan(nil, nil, false)
+	defer it.Close()
+	if !it.Next() || it.Value() != nil || !errors.Is(it.Err(), store.ErrCorrupt) {
+		t.Errorf("Scan: %v", it.Err())
+	}
+	if err := v.Versions(func(store.Mutation) error { return nil }); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("Versions: %v", err)
+	}
+	if err := s.Scrub(); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("Scrub: %v", err)
+	}
+}
+
 // filled is a node with entries 2..101 in batches of two, all applied, and a
 // checkpoint at 90 and entries after it.
 func filled(t *testing.T, dir string) *Store {

@@ -20,32 +20,36 @@ func TestDiscardDropsVersions(t *testing.T) {
 	held, err := s.State().Read(3500)
 	ok(t, err)
 	s.State().Discard(1000 * versions)
-	compact(t, s, 1)
+	compactTo(t, s, 2*(versions-2)) // those from 3 on
 	if got, err := held.Get([]byte("k")); err != nil || string(got) != "at 3" {
 		t.Fatalf("k in a held view: %q, %v", got, err)
 	}
-	if got := countVersions(t, s); got != 2*(versions-2) {
-		t.Fatalf("%d versions with a view open, want those from 3 on", got)
-	}
 	held.Close()
-	compact(t, s, 2)
-	if got := countVersions(t, s); got != 1 {
-		t.Fatalf("%d versions, want the newest of k alone", got)
-	}
+	compactTo(t, s, 1) // the newest of k
 }
 
-// compact overwrites filler until there are enough tables, and merges them.
-func compact(t *testing.T, s *Store, round int) {
+// compactTo overwrites filler and merges tables until only so many versions
+// are left.
+func compactTo(t *testing.T, s *Store, want int) {
 	t.Helper()
 	value := make([]byte, store.MaxStateValueBytes)
-	for i := range 40 {
-		ts := store.TS(100_000*round + i)
-		for _, key := range []string{"a", "z"} { // around the keys that matter
-			ok(t, s.State().Write([]store.Mutation{{Key: []byte(key), Value: value, TS: ts}}))
+	got := 0
+	for range 12 {
+		for range 40 {
+			for _, key := range []string{"a", "z"} { // around the keys that matter
+				fillerTS++
+				ok(t, s.State().Write([]store.Mutation{{Key: []byte(key), Value: value, TS: fillerTS}}))
+			}
+		}
+		ok(t, s.state.db.Flatten(1))
+		if got = countVersions(t, s); got == want {
+			return
 		}
 	}
-	ok(t, s.state.db.Flatten(1))
+	t.Fatalf("%d versions are left, want %d", got, want)
 }
+
+var fillerTS = store.TS(100_000)
 
 func countVersions(t *testing.T, s *Store) int {
 	t.Helper()

@@ -42,8 +42,7 @@ func startStack(t *testing.T) *stack {
 		s.compose = []string{"docker-compose"}
 	}
 	builder := os.Getenv("KVORUM_BUILDER_IMAGE")
-	ownBuilder := builder == ""
-	if ownBuilder {
+	if builder == "" {
 		builder = builderImage
 		makeBuilder(t, repo)
 	}
@@ -62,10 +61,9 @@ func startStack(t *testing.T) *stack {
 		}
 		s.run("down", "--volumes", "--remove-orphans", "--timeout=5")
 		output(t, repo, nil, "docker", "image", "prune", "--force", "--filter", "label=org.kvorum.stage=build")
-		output(t, repo, nil, "docker", "rmi", productImage)
-		if ownBuilder {
-			output(t, repo, nil, "docker", "rmi", builderImage)
-		}
+		// One of them may never have been made.
+		exec.Command("docker", "rmi", productImage).Run()
+		exec.Command("docker", "rmi", builderImage).Run()
 	})
 	s.run("up", "--build", "--detach")
 	return s

@@ -201,6 +201,7 @@ func TestSnapshotAfterTruncation(t *testing.T) {
 		c.run(5 * ms)
 		return away.applied >= last
 	})
+	c.until("it has all that was written meanwhile", func() bool { return away.applied >= c.highest })
 	if c.snapshots != 1 {
 		t.Fatalf("%d snapshots were installed, want 1", c.snapshots)
 	}
