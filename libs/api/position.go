@@ -32,22 +32,24 @@ func (p Position) Compare(q Position) int {
 // After reports whether p is after q.
 func (p Position) After(q Position) bool { return p.Compare(q) > 0 }
 
-// String is the text form, "revision.sub".
+// String is the text form, "revision.sub", or the revision alone for its end.
 func (p Position) String() string {
+	if p.Sub == maxSub {
+		return strconv.FormatInt(p.Revision, 10)
+	}
 	return strconv.FormatInt(p.Revision, 10) + "." + strconv.FormatInt(p.Sub, 10)
 }
 
-// ParsePosition is the inverse of String, and takes no other form but a bare
-// revision, which means its end.
+// ParsePosition is the inverse of String, and takes no other form.
 func ParsePosition(s string) (Position, error) {
 	rev, sub, dotted := strings.Cut(s, ".")
 	r, ok1 := parseDecimal(rev, math.MaxInt64)
 	if !dotted && ok1 {
 		return End(int64(r)), nil
 	}
-	n, ok2 := parseDecimal(sub, maxSub)
+	n, ok2 := parseDecimal(sub, maxSub-1)
 	if !ok1 || !ok2 {
-		return Position{}, fmt.Errorf("position %.40q: want REVISION.SUB", s)
+		return Position{}, fmt.Errorf("position %.40q: want REVISION.SUB or REVISION", s)
 	}
 	return Position{int64(r), int64(n)}, nil
 }

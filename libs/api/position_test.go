@@ -19,11 +19,11 @@ func TestPositions(t *testing.T) {
 			t.Errorf("%v comes back as %v, %v", p, back, err)
 		}
 	}
-	if p, err := api.ParsePosition("12"); err != nil || p != api.End(12) || p.String() != "12.2147483647" {
+	if p, err := api.ParsePosition("12"); err != nil || p != api.End(12) || p.String() != "12" {
 		t.Errorf("a bare revision is %v, %v", p, err)
 	}
 	for _, s := range []string{"", ".", "1.", ".1", "-1.0", "1.-1", "+1.0", "1.+1", "01.0", "1.00", " 1.0", "1.0 ", "1.0.0", "1,0", "0x1.0", "1_0.0",
-		"9223372036854775808.0", "1.2147483648", "18446744073709551616"} {
+		"9223372036854775808.0", "1.2147483648", "1.2147483647", "18446744073709551616"} {
 		if p, err := api.ParsePosition(s); err == nil {
 			t.Errorf("%q is taken as %v", s, p)
 		}
@@ -52,10 +52,10 @@ func TestEpochs(t *testing.T) {
 func FuzzParsePosition(f *testing.F) {
 	f.Add("12.0")
 	f.Add("12")
-	f.Add("0.2147483647")
+	f.Add("0")
 	f.Fuzz(func(t *testing.T, s string) {
 		p, err := api.ParsePosition(s)
-		if err == nil && p.String() != s && p.String() != s+".2147483647" {
+		if err == nil && p.String() != s {
 			t.Fatalf("%q is taken as %v", s, p)
 		}
 	})

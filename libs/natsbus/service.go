@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,7 +17,7 @@ import (
 type ServiceInfo struct {
 	Name        string // letters, digits, - and _; the same for all instances
 	ID          string // one subject token, unique among instances; empty: a random one
-	Version     string // semantic version
+	Version     string // any; see semanticVersion
 	Description string
 	Metadata    map[string]string
 	Endpoints   []Endpoint
@@ -42,7 +44,7 @@ func Announce(nc *nats.Conn, info ServiceInfo, stats func() []EndpointStats) (st
 	if info.Metadata == nil {
 		info.Metadata = map[string]string{}
 	}
-	identity := micro.ServiceIdentity{Name: info.Name, ID: info.ID, Version: info.Version, Metadata: info.Metadata}
+	identity := micro.ServiceIdentity{Name: info.Name, ID: info.ID, Version: semanticVersion(info.Version), Metadata: info.Metadata}
 	started := time.Now().UTC()
 	answers := map[micro.Verb]func() any{
 		micro.PingVerb: func() any { return micro.Ping{ServiceIdentity: identity, Type: micro.PingResponseType} },
@@ -77,6 +79,17 @@ func Announce(nc *nats.Conn, info ServiceInfo, stats func() []EndpointStats) (st
 	}
 	return stop, nil
 }
+
+// semanticVersion makes of a build's version what service discovery demands:
+// its leading MAJOR.MINOR.PATCH, or 0.0.0 for a build without a release.
+func semanticVersion(v string) string {
+	if m := release.FindString(strings.TrimPrefix(v, "v")); m != "" {
+		return m
+	}
+	return "0.0.0"
+}
+
+var release = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+`)
 
 func microInfo(identity micro.ServiceIdentity, info ServiceInfo) micro.Info {
 	out := micro.Info{ServiceIdentity: identity, Type: micro.InfoResponseType, Description: info.Description, Endpoints: []micro.EndpointInfo{}}

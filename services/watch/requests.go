@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -51,12 +50,8 @@ func newRequests(ctx context.Context, name string, r *replica) *requests {
 
 // announce answers service discovery, also while the replica stands by.
 func (q *requests) announce() (stop func(), err error) {
-	version := "0.0.0"
-	if strings.Count(svc.Version, ".") == 2 {
-		version = strings.TrimPrefix(svc.Version, "v")
-	}
 	stop, err = natsbus.Announce(q.r.kv, natsbus.ServiceInfo{
-		Name: "kvorum-watch", Version: version, Description: "Kvorum's watch fan-out: history and sync",
+		Name: "kvorum-watch", Version: svc.Version, Description: "Kvorum's watch fan-out: history and sync",
 		Metadata: map[string]string{"replica": q.name}, Endpoints: endpoints(),
 	}, q.stats.Endpoints)
 	if err != nil {

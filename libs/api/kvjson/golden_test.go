@@ -115,7 +115,7 @@ var golden = []struct {
 		`"revision":"12","sub":"1"}],"through":"12.1","more":true,"compacted":"2","epoch":"3.1"}`},
 	{"history answer empty", &kvpb.HistoryResponse{}, `{"events":[],"compacted":"0"}`},
 	{"sync answer", &kvpb.SyncResponse{Last: &kvpb.Position{Revision: 12}, Published: &kvpb.Position{Revision: 13, Sub: 2147483647}, Compacted: 2, Epoch: &kvpb.Epoch{Term: 3, N: 18446744073709551615}},
-		`{"last":"12.0","published":"13.2147483647","compacted":"2","epoch":"3.18446744073709551615"}`},
+		`{"last":"12.0","published":"13","compacted":"2","epoch":"3.18446744073709551615"}`},
 	{"status answer", &kvpb.StatusResponse{
 		Node: "node-1", NodeId: 0xfedcba9876543210, ClusterId: 0xff, Version: "0.1.0", Leader: "node-2", Term: 4, RaftIndex: 18446744073709551615,
 		CommitIndex: 6, AppliedIndex: 7, CheckpointIndex: 8, FirstIndex: 9, Revision: 10, Compacted: 11, Digest: "ab12",

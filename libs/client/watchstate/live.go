@@ -5,7 +5,8 @@ import (
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 )
 
-// Live takes an event from the bus.
+// Live takes an event from the bus. One that follows without a gap is delivered
+// even while history is asked for another reason: it needs no answer.
 func (s *State) Live(l Live) {
 	if !s.sees(l.Epoch) {
 		return
@@ -15,7 +16,7 @@ func (s *State) Live(l Live) {
 	case s.begun && !p.After(s.have):
 	case s.full:
 		s.missing(p)
-	case s.want:
+	case !s.begun:
 		s.hold(l)
 	case l.Since.After(s.have):
 		s.evidence, s.want = true, true

@@ -47,7 +47,8 @@ type State struct {
 	readyBytes int
 	full       bool // ready is past its limit and not yet half empty
 
-	// want is set while history must be asked; live events wait in buffer.
+	// want is set while history must be asked; live events after a gap wait in
+	// buffer.
 	want          bool
 	herd          bool // see Question
 	evidence      bool // an event after have was seen or told of

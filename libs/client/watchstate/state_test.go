@@ -119,13 +119,12 @@ func TestRules(t *testing.T) {
 			quiet(t, s)
 		},
 		"a higher epoch joins again": func(t *testing.T, s *watchstate.State) {
-			s.Live(live(3, at(7, 0), 11, 0, false))
-			delivers(t, s)
-			if q := question(t, s); q.Futile != 0 {
+			s.Live(live(3, at(7, 0), 11, 0, false)) // no gap: no need to wait
+			delivers(t, s, 11)
+			if q := question(t, s); *q.Since != at(11, 0) || !q.Herd {
 				t.Fatalf("question %+v", q)
 			}
 			answer(t, s, watchstate.Answer{Epoch: api.Epoch{Term: 1, N: 3}, Through: at(10, 0)})
-			delivers(t, s, 11)
 			quiet(t, s)
 		},
 		"an answer of a lower epoch is no barrier": func(t *testing.T, s *watchstate.State) {
@@ -217,6 +216,7 @@ func TestRules(t *testing.T) {
 
 func TestFromNowOn(t *testing.T) {
 	s := watchstate.New(watchstate.Config{})
+	s.Live(live(1, at(0, 0), 8, 0, false))
 	s.Live(live(1, at(8, 0), 9, 0, false))
 	s.Live(live(1, at(9, 0), 10, 0, false))
 	q := question(t, s)

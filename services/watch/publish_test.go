@@ -1,0 +1,56 @@
+package watch
+
+import (
+	"testing"
+
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/fanout"
+	"github.com/kvorum/kvorum/libs/natsbus"
+)
+
+// The process can be stopped between any two steps. What it does first when it
+// goes on may be to publish, and then the grant has run out.
+func TestPublishLooksAtTheClock(t *testing.T) {
+	bus, err := natsbus.StartClient(natsbus.ClientConfig{Name: "w", RouteListen: "127.0.0.1:0", ClusterName: "test", Secret: "secret-of-the-tests"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	kv, err := bus.Service()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, err := kv.SubscribeSync(">")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := fanout.Instant(1)
+	r := &replica{now: func() fanout.Instant { return now }, kv: kv,
+		grant: fanout.NewGrant("w"), pub: fanout.NewPublisher(fanout.Limits{}, api.Position{})}
+	r.grant.Answer(0, &kvpb.GrantResponse{Granted: true, Epoch: &kvpb.Epoch{Term: 1, N: 1}, ForMillis: 500})
+	r.pub.Take(api.Epoch{Term: 1, N: 1})
+
+	published := func() int {
+		t.Helper()
+		if err := r.publish(); err != nil {
+			t.Fatal(err)
+		}
+		if err := kv.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		n, _, err := sub.Pending()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	now = 600e6
+	if n := published(); n != 0 || r.pub.Batch() == nil {
+		t.Errorf("%d messages published after the grant", n)
+	}
+	now = 400e6
+	if n := published(); n != 1 || r.pub.Batch() != nil {
+		t.Errorf("%d messages published within the grant", n)
+	}
+}
