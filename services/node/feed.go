@@ -70,14 +70,15 @@ func (f *feed) poll(m *nats.Msg) (*kvpb.FeedResponse, error) {
 	}
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
-	for {
+	for compacted := int64(-1); ; {
 		resp, inMemory, next := f.recent.page(after, maxBytes)
 		if !inMemory {
 			return f.stored(req, after, maxBytes)
 		}
-		if len(resp.Events) > 0 || wait == 0 {
+		if len(resp.Events) > 0 || wait == 0 || compacted >= 0 && resp.Compacted != compacted {
 			return resp, nil
 		}
+		compacted = resp.Compacted
 		select {
 		case <-next:
 		case <-timeout.C:

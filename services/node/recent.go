@@ -20,7 +20,7 @@ type recent struct {
 	floor    int64 // every event of a revision above it is in events
 	revision int64
 	compact  int64
-	changed  chan struct{} // closed and replaced when revision moves
+	changed  chan struct{} // closed and replaced when revision or compact moves
 }
 
 func newRecent(revision, compacted int64) *recent {
@@ -31,11 +31,10 @@ func newRecent(revision, compacted int64) *recent {
 func (r *recent) add(events []*kvpb.Event, revision, compacted int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.compact = compacted
-	if revision == r.revision {
+	if revision == r.revision && compacted == r.compact {
 		return
 	}
-	r.revision = revision
+	r.revision, r.compact = revision, compacted
 	r.events = append(r.events, events...)
 	for _, e := range events {
 		r.bytes += eventBytes(e)
@@ -83,9 +82,11 @@ func (r *recent) page(after api.Position, maxBytes int) (resp *kvpb.FeedResponse
 		size += eventBytes(r.events[j])
 		j++
 	}
-	through := after
-	if j > i {
+	through := api.End(r.revision)
+	if j < len(r.events) {
 		through = position(r.events[j-1])
+	} else if after.After(through) {
+		through = after
 	}
 	return &kvpb.FeedResponse{
 		Events:    r.events[i:j:j],

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -50,8 +51,12 @@ func newRequests(ctx context.Context, name string, r *replica) *requests {
 
 // announce answers service discovery, also while the replica stands by.
 func (q *requests) announce() (stop func(), err error) {
+	id := q.name
+	if strings.ContainsAny(id, ". *>\t") {
+		id = "" // no subject token: a random one
+	}
 	stop, err = natsbus.Announce(q.r.kv, natsbus.ServiceInfo{
-		Name: "kvorum-watch", Version: svc.Version, Description: "Kvorum's watch fan-out: history and sync",
+		Name: "kvorum-watch", ID: id, Version: svc.Version, Description: "Kvorum's watch fan-out: history and sync",
 		Metadata: map[string]string{"replica": q.name}, Endpoints: endpoints(),
 	}, q.stats.Endpoints)
 	if err != nil {

@@ -296,3 +296,6 @@ func freePorts(t testing.TB, n int) (addresses []string) {
 	}
 	return addresses
 }
+
+// Args is the process's command line without the program.
+func (p *Process) Args() []string { return append([]string{}, p.args...) }

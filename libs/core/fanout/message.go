@@ -75,9 +75,7 @@ func appendSince(text []byte, p api.Position, more bool) []byte {
 	if len(text) > 0 {
 		text = append(text, ' ')
 	}
-	text = strconv.AppendInt(text, p.Revision, 10)
-	text = append(text, '.')
-	text = strconv.AppendInt(text, p.Sub, 10)
+	text = append(text, p.String()...)
 	if more {
 		text = append(text, '+')
 	}

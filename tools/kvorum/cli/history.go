@@ -1,6 +1,10 @@
 package cli
 
-import "context"
+import (
+	"context"
+
+	"github.com/kvorum/kvorum/libs/client"
+)
 
 func historyCommand() *command {
 	fs := flagSet()
@@ -27,7 +31,7 @@ func historyCommand() *command {
 				}
 				first = where.Compacted
 			}
-			return each(c.History(ctx, span, first), *limit, s.printEvent)
+			return each(c.History(ctx, span, first, client.PageLimit(*limit)), *limit, s.printEvent)
 		},
 	}
 }

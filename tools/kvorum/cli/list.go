@@ -31,6 +31,9 @@ func listCommand() *command {
 			case *limit < 0:
 				return usagef("--limit %d: want 0 or more", *limit)
 			}
+			if *limit > 0 && !*count {
+				opts = append(opts, client.Limit(*limit))
+			}
 			span := client.All()
 			if len(args) > 0 {
 				span = client.Prefix(args[0])

@@ -17,7 +17,7 @@ func putCommand() *command {
 	id := fs.String("id", "", "an id of your own: the put takes effect once, however often the command is repeated")
 	return &command{
 		name: "put", args: "KEY VALUE", summary: "write a key", least: 2, most: 2, flags: fs,
-		details: "VALUE - reads the value from stdin, as it is. Prints the revision of the put, or with\n" +
+		details: "VALUE - reads the value from stdin, as it is; one that begins with - goes after --. Prints the revision of the put, or with\n" +
 			"--prev the previous value. Exit code 3 if --if-revision does not hold.",
 		run: func(ctx context.Context, s *session, args []string) error {
 			value, err := s.argument(args[1], api.MaxRequestBytes)
