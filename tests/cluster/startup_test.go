@@ -131,7 +131,7 @@ func TestFewDescriptors(t *testing.T) {
 	c.Nodes[0].Kill()
 	cmd := exec.Command("sh", append([]string{"-c", `ulimit -Sn 64 && ulimit -Hn 100 && exec "$@"`, "sh", filepath.Join(harness.Bin(), "kvorum-node")}, c.Nodes[0].Args()...)...)
 	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "descriptors") {
+	if err == nil || !strings.Contains(string(out), "open files") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -60,10 +60,11 @@ func startStack(t *testing.T) *stack {
 			t.Log(s.run("logs", "--no-color", "--tail=60"))
 		}
 		s.run("down", "--volumes", "--remove-orphans", "--timeout=5")
-		output(t, repo, nil, "docker", "image", "prune", "--force", "--filter", "label=org.kvorum.stage=build")
-		// One of them may never have been made.
+		// Either may never have been made.
 		exec.Command("docker", "rmi", productImage).Run()
 		exec.Command("docker", "rmi", builderImage).Run()
+		// Untagged ones only: the build stage, and products built before.
+		output(t, repo, nil, "docker", "image", "prune", "--force", "--filter", "label=org.kvorum.stage")
 	})
 	s.run("up", "--build", "--detach")
 	return s
