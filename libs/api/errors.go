@@ -17,6 +17,9 @@ const (
 	KindCompacted        Kind = "compacted"         // the revision is below the compacted one
 	KindFutureRevision   Kind = "future_revision"   // the revision does not exist yet
 	KindLeaseNotFound    Kind = "lease_not_found"   // the lease does not exist
+	KindLeaseExists      Kind = "lease_exists"      // a lease with that id exists
+	KindNotHeld          Kind = "not_held"          // the lock or leadership is not the caller's
+	KindAlreadyHeld      Kind = "already_held"      // the lease already contends for that name
 	KindTooLarge         Kind = "too_large"         // past a size limit, which the message names
 	KindTooManyOps       Kind = "too_many_ops"      // past MaxTxnOps
 	KindDuplicateKey     Kind = "duplicate_key"     // a key written twice in one transaction
@@ -43,6 +46,9 @@ var kinds = map[Kind]struct {
 	KindCompacted:        {410, false},
 	KindFutureRevision:   {416, false},
 	KindLeaseNotFound:    {404, false},
+	KindLeaseExists:      {409, false},
+	KindNotHeld:          {409, false},
+	KindAlreadyHeld:      {409, false},
 	KindTooLarge:         {413, false},
 	KindTooManyOps:       {413, false},
 	KindDuplicateKey:     {400, false},

@@ -23,6 +23,17 @@ const (
 	// bad_key. Longer and deeper keys go through the payload forms.
 	MaxSubjectKeyBytes = 1024
 	MaxSubjectTokens   = 16
+	// A lease's time to live, and a key's own: bad_request.
+	MinLeaseMillis = 500
+	MaxLeaseMillis = 9_000_000_000_000
+	MinTTLMillis   = 100
+	// MaxLeaseKeys bounds the keys of one lease: too_large.
+	MaxLeaseKeys = 100_000
+	// MaxKeepAliveIDs bounds the leases of one keep-alive: too_large.
+	MaxKeepAliveIDs = 1000
+	// MaxWaitMillis bounds how long a lock, a campaign or an observer waits in
+	// one request: bad_request.
+	MaxWaitMillis = 60_000
 	// MaxDeleteKeys bounds the keys of one delete-range: too_large.
 	MaxDeleteKeys = 100_000
 )

@@ -14,6 +14,21 @@ const (
 	SubjectDeleteRange = "kv.delete-range"
 	SubjectCompact     = "kv.compact"
 	SubjectStatus      = "kv.admin.status"
+
+	SubjectLeaseGrant     = "kv.lease.grant"
+	SubjectLeaseRevoke    = "kv.lease.revoke"
+	SubjectLeaseKeepAlive = "kv.lease.keepalive"
+	SubjectLeaseInfo      = "kv.lease.info"
+	SubjectLeaseList      = "kv.lease.list"
+	// SubjectLock and SubjectUnlock are followed by the lock's name, as tokens.
+	SubjectLock   = "kv.lock."
+	SubjectUnlock = "kv.unlock."
+	// The subjects of elections; the name is in the body.
+	SubjectCampaign = "kv.elect.campaign"
+	SubjectProclaim = "kv.elect.proclaim"
+	SubjectLeader   = "kv.elect.leader"
+	SubjectObserve  = "kv.elect.observe"
+	SubjectResign   = "kv.elect.resign"
 )
 
 // Subjects that the fan-out publishes on.
@@ -48,6 +63,8 @@ const (
 	HeaderModRevision    = "Kv-Mod-Revision"
 	HeaderVersion        = "Kv-Version"
 	HeaderLease          = "Kv-Lease"
+	HeaderTTL            = "Kv-Ttl"
+	HeaderExpired        = "Kv-Expired"
 	HeaderNode           = "Kv-Node"
 	HeaderTerm           = "Kv-Term"
 	HeaderDeleted        = "Kv-Deleted"

@@ -237,6 +237,9 @@ const (
 	Compare_MOD     Compare_Target = 2
 	Compare_VALUE   Compare_Target = 3
 	Compare_LEASE   Compare_Target = 4
+	// The revision (fence) at which the lock that key names is held, 0 where
+	// nobody holds it. range_end is not used.
+	Compare_LOCK Compare_Target = 5
 )
 
 // Enum value maps for Compare_Target.
@@ -247,6 +250,7 @@ var (
 		2: "MOD",
 		3: "VALUE",
 		4: "LEASE",
+		5: "LOCK",
 	}
 	Compare_Target_value = map[string]int32{
 		"VERSION": 0,
@@ -254,6 +258,7 @@ var (
 		"MOD":     2,
 		"VALUE":   3,
 		"LEASE":   4,
+		"LOCK":    5,
 	}
 )
 
@@ -293,6 +298,7 @@ type KeyValue struct {
 	ModRevision    int64                  `protobuf:"varint,4,opt,name=mod_revision,json=modRevision,proto3" json:"mod_revision,omitempty"`          // revision of its last put
 	Version        int64                  `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`                                     // puts since its creation, 1 on creation
 	Lease          int64                  `protobuf:"varint,6,opt,name=lease,proto3" json:"lease,omitempty"`                                         // attached lease, 0 for none
+	TtlMillis      int64                  `protobuf:"varint,7,opt,name=ttl_millis,json=ttlMillis,proto3" json:"ttl_millis,omitempty"`                // its own time to live, 0 for none
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -369,6 +375,13 @@ func (x *KeyValue) GetLease() int64 {
 	return 0
 }
 
+func (x *KeyValue) GetTtlMillis() int64 {
+	if x != nil {
+		return x.TtlMillis
+	}
+	return 0
+}
+
 // Event is one committed change of one key. (revision, sub) is its position.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -377,8 +390,9 @@ type Event struct {
 	Kv *KeyValue `protobuf:"bytes,2,opt,name=kv,proto3" json:"kv,omitempty"`
 	// The state before, where asked for and not compacted; absent on creation.
 	PrevKv        *KeyValue `protobuf:"bytes,3,opt,name=prev_kv,json=prevKv,proto3" json:"prev_kv,omitempty"`
-	Sub           int64     `protobuf:"varint,4,opt,name=sub,proto3" json:"sub,omitempty"`   // place inside the revision, from 0
-	Last          bool      `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"` // no event of this revision follows, in the whole store
+	Sub           int64     `protobuf:"varint,4,opt,name=sub,proto3" json:"sub,omitempty"`         // place inside the revision, from 0
+	Last          bool      `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`       // no event of this revision follows, in the whole store
+	Expired       bool      `protobuf:"varint,6,opt,name=expired,proto3" json:"expired,omitempty"` // DELETE: its lease or its own time to live ran out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -444,6 +458,13 @@ func (x *Event) GetSub() int64 {
 func (x *Event) GetLast() bool {
 	if x != nil {
 		return x.Last
+	}
+	return false
+}
+
+func (x *Event) GetExpired() bool {
+	if x != nil {
+		return x.Expired
 	}
 	return false
 }
@@ -784,13 +805,16 @@ func (x *RangeResponse) GetCount() int64 {
 }
 
 type PutRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	Lease         int64                  `protobuf:"varint,3,opt,name=lease,proto3" json:"lease,omitempty"`
-	PrevKv        bool                   `protobuf:"varint,4,opt,name=prev_kv,json=prevKv,proto3" json:"prev_kv,omitempty"`
-	IgnoreValue   bool                   `protobuf:"varint,5,opt,name=ignore_value,json=ignoreValue,proto3" json:"ignore_value,omitempty"` // keep the value, which must not be given; the key must exist
-	IgnoreLease   bool                   `protobuf:"varint,6,opt,name=ignore_lease,json=ignoreLease,proto3" json:"ignore_lease,omitempty"` // keep the lease, which must not be given; the key must exist
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Key         []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value       []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Lease       int64                  `protobuf:"varint,3,opt,name=lease,proto3" json:"lease,omitempty"`
+	PrevKv      bool                   `protobuf:"varint,4,opt,name=prev_kv,json=prevKv,proto3" json:"prev_kv,omitempty"`
+	IgnoreValue bool                   `protobuf:"varint,5,opt,name=ignore_value,json=ignoreValue,proto3" json:"ignore_value,omitempty"` // keep the value, which must not be given; the key must exist
+	IgnoreLease bool                   `protobuf:"varint,6,opt,name=ignore_lease,json=ignoreLease,proto3" json:"ignore_lease,omitempty"` // keep the lease, which must not be given; the key must exist
+	// The key's own time to live: it is deleted this long after its last put.
+	// Not together with a lease. 0: none.
+	TtlMillis     int64 `protobuf:"varint,7,opt,name=ttl_millis,json=ttlMillis,proto3" json:"ttl_millis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -865,6 +889,13 @@ func (x *PutRequest) GetIgnoreLease() bool {
 		return x.IgnoreLease
 	}
 	return false
+}
+
+func (x *PutRequest) GetTtlMillis() int64 {
+	if x != nil {
+		return x.TtlMillis
+	}
+	return 0
 }
 
 type PutResponse struct {
@@ -2158,6 +2189,1108 @@ func (x *GrantResponse) GetHolder() string {
 	return ""
 }
 
+// A lease is a time to live that keys share. It goes on while it is renewed;
+// when it runs out or is revoked, its keys are deleted in one revision.
+type LeaseGrantRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // 0: the server chooses
+	TtlMillis     int64                  `protobuf:"varint,2,opt,name=ttl_millis,json=ttlMillis,proto3" json:"ttl_millis,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseGrantRequest) Reset() {
+	*x = LeaseGrantRequest{}
+	mi := &file_kv_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseGrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseGrantRequest) ProtoMessage() {}
+
+func (x *LeaseGrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseGrantRequest.ProtoReflect.Descriptor instead.
+func (*LeaseGrantRequest) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *LeaseGrantRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LeaseGrantRequest) GetTtlMillis() int64 {
+	if x != nil {
+		return x.TtlMillis
+	}
+	return 0
+}
+
+type LeaseGrantResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Id            int64                  `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	TtlMillis     int64                  `protobuf:"varint,3,opt,name=ttl_millis,json=ttlMillis,proto3" json:"ttl_millis,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseGrantResponse) Reset() {
+	*x = LeaseGrantResponse{}
+	mi := &file_kv_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseGrantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseGrantResponse) ProtoMessage() {}
+
+func (x *LeaseGrantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseGrantResponse.ProtoReflect.Descriptor instead.
+func (*LeaseGrantResponse) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *LeaseGrantResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *LeaseGrantResponse) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LeaseGrantResponse) GetTtlMillis() int64 {
+	if x != nil {
+		return x.TtlMillis
+	}
+	return 0
+}
+
+type LeaseRevokeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRevokeRequest) Reset() {
+	*x = LeaseRevokeRequest{}
+	mi := &file_kv_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRevokeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRevokeRequest) ProtoMessage() {}
+
+func (x *LeaseRevokeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRevokeRequest.ProtoReflect.Descriptor instead.
+func (*LeaseRevokeRequest) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *LeaseRevokeRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+type LeaseRevokeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Deleted       int64                  `protobuf:"varint,2,opt,name=deleted,proto3" json:"deleted,omitempty"` // keys
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRevokeResponse) Reset() {
+	*x = LeaseRevokeResponse{}
+	mi := &file_kv_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRevokeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRevokeResponse) ProtoMessage() {}
+
+func (x *LeaseRevokeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRevokeResponse.ProtoReflect.Descriptor instead.
+func (*LeaseRevokeResponse) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *LeaseRevokeResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *LeaseRevokeResponse) GetDeleted() int64 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
+type LeaseKeepAliveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []int64                `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"` // up to 1,000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseKeepAliveRequest) Reset() {
+	*x = LeaseKeepAliveRequest{}
+	mi := &file_kv_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseKeepAliveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseKeepAliveRequest) ProtoMessage() {}
+
+func (x *LeaseKeepAliveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseKeepAliveRequest.ProtoReflect.Descriptor instead.
+func (*LeaseKeepAliveRequest) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *LeaseKeepAliveRequest) GetIds() []int64 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+// LeaseState is one lease's part of an answer.
+type LeaseState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	TtlMillis     int64                  `protobuf:"varint,2,opt,name=ttl_millis,json=ttlMillis,proto3" json:"ttl_millis,omitempty"`
+	LeftMillis    int64                  `protobuf:"varint,3,opt,name=left_millis,json=leftMillis,proto3" json:"left_millis,omitempty"`
+	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"` // kind of error for this lease; empty: renewed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseState) Reset() {
+	*x = LeaseState{}
+	mi := &file_kv_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseState) ProtoMessage() {}
+
+func (x *LeaseState) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseState.ProtoReflect.Descriptor instead.
+func (*LeaseState) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *LeaseState) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LeaseState) GetTtlMillis() int64 {
+	if x != nil {
+		return x.TtlMillis
+	}
+	return 0
+}
+
+func (x *LeaseState) GetLeftMillis() int64 {
+	if x != nil {
+		return x.LeftMillis
+	}
+	return 0
+}
+
+func (x *LeaseState) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type LeaseKeepAliveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Leases        []*LeaseState          `protobuf:"bytes,1,rep,name=leases,proto3" json:"leases,omitempty"` // in the order of the request
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseKeepAliveResponse) Reset() {
+	*x = LeaseKeepAliveResponse{}
+	mi := &file_kv_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseKeepAliveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseKeepAliveResponse) ProtoMessage() {}
+
+func (x *LeaseKeepAliveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseKeepAliveResponse.ProtoReflect.Descriptor instead.
+func (*LeaseKeepAliveResponse) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *LeaseKeepAliveResponse) GetLeases() []*LeaseState {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
+type LeaseInfoRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Keys          bool                   `protobuf:"varint,2,opt,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseInfoRequest) Reset() {
+	*x = LeaseInfoRequest{}
+	mi := &file_kv_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseInfoRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseInfoRequest) ProtoMessage() {}
+
+func (x *LeaseInfoRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseInfoRequest.ProtoReflect.Descriptor instead.
+func (*LeaseInfoRequest) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *LeaseInfoRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LeaseInfoRequest) GetKeys() bool {
+	if x != nil {
+		return x.Keys
+	}
+	return false
+}
+
+type LeaseInfoResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Id            int64                  `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	TtlMillis     int64                  `protobuf:"varint,3,opt,name=ttl_millis,json=ttlMillis,proto3" json:"ttl_millis,omitempty"`
+	LeftMillis    int64                  `protobuf:"varint,4,opt,name=left_millis,json=leftMillis,proto3" json:"left_millis,omitempty"`
+	Keys          [][]byte               `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"` // in order, where asked for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseInfoResponse) Reset() {
+	*x = LeaseInfoResponse{}
+	mi := &file_kv_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseInfoResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseInfoResponse) ProtoMessage() {}
+
+func (x *LeaseInfoResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseInfoResponse.ProtoReflect.Descriptor instead.
+func (*LeaseInfoResponse) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *LeaseInfoResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *LeaseInfoResponse) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LeaseInfoResponse) GetTtlMillis() int64 {
+	if x != nil {
+		return x.TtlMillis
+	}
+	return 0
+}
+
+func (x *LeaseInfoResponse) GetLeftMillis() int64 {
+	if x != nil {
+		return x.LeftMillis
+	}
+	return 0
+}
+
+func (x *LeaseInfoResponse) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type LeaseListRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         int64                  `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"` // ids greater than this, 0 from the first
+	Limit         int64                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"` // 0: the server's own limit
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseListRequest) Reset() {
+	*x = LeaseListRequest{}
+	mi := &file_kv_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseListRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseListRequest) ProtoMessage() {}
+
+func (x *LeaseListRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseListRequest.ProtoReflect.Descriptor instead.
+func (*LeaseListRequest) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *LeaseListRequest) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *LeaseListRequest) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type LeaseListResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Ids           []int64                `protobuf:"varint,2,rep,packed,name=ids,proto3" json:"ids,omitempty"` // ascending, as unsigned numbers
+	More          bool                   `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseListResponse) Reset() {
+	*x = LeaseListResponse{}
+	mi := &file_kv_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseListResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseListResponse) ProtoMessage() {}
+
+func (x *LeaseListResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseListResponse.ProtoReflect.Descriptor instead.
+func (*LeaseListResponse) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *LeaseListResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *LeaseListResponse) GetIds() []int64 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *LeaseListResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// LockRequest asks for a lock, and waits for it. CampaignRequest is the same
+// with a value that observers see.
+type LockRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Lease     int64                  `protobuf:"varint,2,opt,name=lease,proto3" json:"lease,omitempty"`                          // the contender's; or
+	TtlMillis int64                  `protobuf:"varint,3,opt,name=ttl_millis,json=ttlMillis,proto3" json:"ttl_millis,omitempty"` // a lease is granted, and kept alive while the request waits
+	// How long to wait; 0: not at all. At most 60 s: ask again with the same
+	// lease, or the same Nats-Msg-Id, to wait on in the same place.
+	WaitMillis    int64  `protobuf:"varint,4,opt,name=wait_millis,json=waitMillis,proto3" json:"wait_millis,omitempty"`
+	Value         []byte `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LockRequest) Reset() {
+	*x = LockRequest{}
+	mi := &file_kv_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LockRequest) ProtoMessage() {}
+
+func (x *LockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
+func (*LockRequest) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *LockRequest) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *LockRequest) GetLease() int64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+func (x *LockRequest) GetTtlMillis() int64 {
+	if x != nil {
+		return x.TtlMillis
+	}
+	return 0
+}
+
+func (x *LockRequest) GetWaitMillis() int64 {
+	if x != nil {
+		return x.WaitMillis
+	}
+	return 0
+}
+
+func (x *LockRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+type LockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Held          bool                   `protobuf:"varint,2,opt,name=held,proto3" json:"held,omitempty"`   // false: the wait ended first, the place in the queue is kept
+	Key           []byte                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`      // the contender's
+	Fence         int64                  `protobuf:"varint,4,opt,name=fence,proto3" json:"fence,omitempty"` // its create revision
+	Lease         int64                  `protobuf:"varint,5,opt,name=lease,proto3" json:"lease,omitempty"`
+	Ahead         int64                  `protobuf:"varint,6,opt,name=ahead,proto3" json:"ahead,omitempty"` // contenders before it, where not held
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LockResponse) Reset() {
+	*x = LockResponse{}
+	mi := &file_kv_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LockResponse) ProtoMessage() {}
+
+func (x *LockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
+func (*LockResponse) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *LockResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *LockResponse) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *LockResponse) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *LockResponse) GetFence() int64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *LockResponse) GetLease() int64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+func (x *LockResponse) GetAhead() int64 {
+	if x != nil {
+		return x.Ahead
+	}
+	return 0
+}
+
+// UnlockRequest gives a lock, a leadership or a place in the queue up.
+type UnlockRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Lease         int64                  `protobuf:"varint,2,opt,name=lease,proto3" json:"lease,omitempty"`
+	Fence         int64                  `protobuf:"varint,3,opt,name=fence,proto3" json:"fence,omitempty"` // 0: whatever it is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlockRequest) Reset() {
+	*x = UnlockRequest{}
+	mi := &file_kv_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlockRequest) ProtoMessage() {}
+
+func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
+func (*UnlockRequest) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *UnlockRequest) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *UnlockRequest) GetLease() int64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+func (x *UnlockRequest) GetFence() int64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+type UnlockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlockResponse) Reset() {
+	*x = UnlockResponse{}
+	mi := &file_kv_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlockResponse) ProtoMessage() {}
+
+func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
+func (*UnlockResponse) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *UnlockResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type ProclaimRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Lease         int64                  `protobuf:"varint,2,opt,name=lease,proto3" json:"lease,omitempty"`
+	Fence         int64                  `protobuf:"varint,3,opt,name=fence,proto3" json:"fence,omitempty"`
+	Value         []byte                 `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProclaimRequest) Reset() {
+	*x = ProclaimRequest{}
+	mi := &file_kv_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProclaimRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProclaimRequest) ProtoMessage() {}
+
+func (x *ProclaimRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProclaimRequest.ProtoReflect.Descriptor instead.
+func (*ProclaimRequest) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ProclaimRequest) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *ProclaimRequest) GetLease() int64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+func (x *ProclaimRequest) GetFence() int64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *ProclaimRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+type ProclaimResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProclaimResponse) Reset() {
+	*x = ProclaimResponse{}
+	mi := &file_kv_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProclaimResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProclaimResponse) ProtoMessage() {}
+
+func (x *ProclaimResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProclaimResponse.ProtoReflect.Descriptor instead.
+func (*ProclaimResponse) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ProclaimResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// LeaderRequest asks who holds a name. With after, it waits for another holder
+// or value than that of mod revision after.
+type LeaderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	After         int64                  `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	WaitMillis    int64                  `protobuf:"varint,3,opt,name=wait_millis,json=waitMillis,proto3" json:"wait_millis,omitempty"` // at most 60 s
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaderRequest) Reset() {
+	*x = LeaderRequest{}
+	mi := &file_kv_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaderRequest) ProtoMessage() {}
+
+func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaderRequest.ProtoReflect.Descriptor instead.
+func (*LeaderRequest) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *LeaderRequest) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *LeaderRequest) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *LeaderRequest) GetWaitMillis() int64 {
+	if x != nil {
+		return x.WaitMillis
+	}
+	return 0
+}
+
+type LeaderResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Leader        *KeyValue              `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"` // absent: nobody
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaderResponse) Reset() {
+	*x = LeaderResponse{}
+	mi := &file_kv_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaderResponse) ProtoMessage() {}
+
+func (x *LeaderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kv_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaderResponse.ProtoReflect.Descriptor instead.
+func (*LeaderResponse) Descriptor() ([]byte, []int) {
+	return file_kv_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *LeaderResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *LeaderResponse) GetLeader() *KeyValue {
+	if x != nil {
+		return x.Leader
+	}
+	return nil
+}
+
 type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2172,7 +3305,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_kv_proto_msgTypes[25]
+	mi := &file_kv_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2184,7 +3317,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_kv_proto_msgTypes[25]
+	mi := &file_kv_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2197,7 +3330,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_kv_proto_rawDescGZIP(), []int{25}
+	return file_kv_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Member) GetName() string {
@@ -2250,7 +3383,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_kv_proto_msgTypes[26]
+	mi := &file_kv_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2262,7 +3395,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kv_proto_msgTypes[26]
+	mi := &file_kv_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2275,7 +3408,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_kv_proto_rawDescGZIP(), []int{26}
+	return file_kv_proto_rawDescGZIP(), []int{45}
 }
 
 type StatusResponse struct {
@@ -2306,7 +3439,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_kv_proto_msgTypes[27]
+	mi := &file_kv_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2318,7 +3451,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kv_proto_msgTypes[27]
+	mi := &file_kv_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2331,7 +3464,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_kv_proto_rawDescGZIP(), []int{27}
+	return file_kv_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StatusResponse) GetNode() string {
@@ -2488,7 +3621,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_kv_proto_msgTypes[28]
+	mi := &file_kv_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +3633,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_kv_proto_msgTypes[28]
+	mi := &file_kv_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,7 +3646,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_kv_proto_rawDescGZIP(), []int{28}
+	return file_kv_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Error) GetKind() string {
@@ -2555,20 +3688,23 @@ var File_kv_proto protoreflect.FileDescriptor
 
 const file_kv_proto_rawDesc = "" +
 	"\n" +
-	"\bkv.proto\x12\tkvorum.v1\"\xae\x01\n" +
+	"\bkv.proto\x12\tkvorum.v1\"\xcd\x01\n" +
 	"\bKeyValue\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12'\n" +
 	"\x0fcreate_revision\x18\x03 \x01(\x03R\x0ecreateRevision\x12!\n" +
 	"\fmod_revision\x18\x04 \x01(\x03R\vmodRevision\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x03R\aversion\x12\x14\n" +
-	"\x05lease\x18\x06 \x01(\x03R\x05lease\"\xc8\x01\n" +
+	"\x05lease\x18\x06 \x01(\x03R\x05lease\x12\x1d\n" +
+	"\n" +
+	"ttl_millis\x18\a \x01(\x03R\tttlMillis\"\xe2\x01\n" +
 	"\x05Event\x12)\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x15.kvorum.v1.Event.TypeR\x04type\x12#\n" +
 	"\x02kv\x18\x02 \x01(\v2\x13.kvorum.v1.KeyValueR\x02kv\x12,\n" +
 	"\aprev_kv\x18\x03 \x01(\v2\x13.kvorum.v1.KeyValueR\x06prevKv\x12\x10\n" +
 	"\x03sub\x18\x04 \x01(\x03R\x03sub\x12\x12\n" +
-	"\x04last\x18\x05 \x01(\bR\x04last\"\x1b\n" +
+	"\x04last\x18\x05 \x01(\bR\x04last\x12\x18\n" +
+	"\aexpired\x18\x06 \x01(\bR\aexpired\"\x1b\n" +
 	"\x04Type\x12\a\n" +
 	"\x03PUT\x10\x00\x12\n" +
 	"\n" +
@@ -2616,7 +3752,7 @@ const file_kv_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12%\n" +
 	"\x03kvs\x18\x02 \x03(\v2\x13.kvorum.v1.KeyValueR\x03kvs\x12\x12\n" +
 	"\x04more\x18\x03 \x01(\bR\x04more\x12\x14\n" +
-	"\x05count\x18\x04 \x01(\x03R\x05count\"\xa9\x01\n" +
+	"\x05count\x18\x04 \x01(\x03R\x05count\"\xc8\x01\n" +
 	"\n" +
 	"PutRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
@@ -2624,7 +3760,9 @@ const file_kv_proto_rawDesc = "" +
 	"\x05lease\x18\x03 \x01(\x03R\x05lease\x12\x17\n" +
 	"\aprev_kv\x18\x04 \x01(\bR\x06prevKv\x12!\n" +
 	"\fignore_value\x18\x05 \x01(\bR\vignoreValue\x12!\n" +
-	"\fignore_lease\x18\x06 \x01(\bR\vignoreLease\"|\n" +
+	"\fignore_lease\x18\x06 \x01(\bR\vignoreLease\x12\x1d\n" +
+	"\n" +
+	"ttl_millis\x18\a \x01(\x03R\tttlMillis\"|\n" +
 	"\vPutResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12,\n" +
 	"\aprev_kv\x18\x02 \x01(\v2\x13.kvorum.v1.KeyValueR\x06prevKv\x12#\n" +
@@ -2636,7 +3774,7 @@ const file_kv_proto_rawDesc = "" +
 	"\x13DeleteRangeResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x18\n" +
 	"\adeleted\x18\x02 \x01(\x03R\adeleted\x12.\n" +
-	"\bprev_kvs\x18\x03 \x03(\v2\x13.kvorum.v1.KeyValueR\aprevKvs\"\xc9\x02\n" +
+	"\bprev_kvs\x18\x03 \x03(\v2\x13.kvorum.v1.KeyValueR\aprevKvs\"\xd3\x02\n" +
 	"\aCompare\x121\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x19.kvorum.v1.Compare.ResultR\x06result\x121\n" +
 	"\x06target\x18\x02 \x01(\x0e2\x19.kvorum.v1.Compare.TargetR\x06target\x12\x10\n" +
@@ -2648,14 +3786,15 @@ const file_kv_proto_rawDesc = "" +
 	"\x05EQUAL\x10\x00\x12\v\n" +
 	"\aGREATER\x10\x01\x12\b\n" +
 	"\x04LESS\x10\x02\x12\r\n" +
-	"\tNOT_EQUAL\x10\x03\"@\n" +
+	"\tNOT_EQUAL\x10\x03\"J\n" +
 	"\x06Target\x12\v\n" +
 	"\aVERSION\x10\x00\x12\n" +
 	"\n" +
 	"\x06CREATE\x10\x01\x12\a\n" +
 	"\x03MOD\x10\x02\x12\t\n" +
 	"\x05VALUE\x10\x03\x12\t\n" +
-	"\x05LEASE\x10\x04\"\xe1\x01\n" +
+	"\x05LEASE\x10\x04\x12\b\n" +
+	"\x04LOCK\x10\x05\"\xe1\x01\n" +
 	"\tRequestOp\x12/\n" +
 	"\x05range\x18\x01 \x01(\v2\x17.kvorum.v1.RangeRequestH\x00R\x05range\x12)\n" +
 	"\x03put\x18\x02 \x01(\v2\x15.kvorum.v1.PutRequestH\x00R\x03put\x12B\n" +
@@ -2729,7 +3868,87 @@ const file_kv_proto_rawDesc = "" +
 	"\x05epoch\x18\x02 \x01(\v2\x10.kvorum.v1.EpochR\x05epoch\x12\x1d\n" +
 	"\n" +
 	"for_millis\x18\x03 \x01(\x03R\tforMillis\x12\x16\n" +
-	"\x06holder\x18\x04 \x01(\tR\x06holder\"\x9f\x01\n" +
+	"\x06holder\x18\x04 \x01(\tR\x06holder\"B\n" +
+	"\x11LeaseGrantRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1d\n" +
+	"\n" +
+	"ttl_millis\x18\x02 \x01(\x03R\tttlMillis\"_\n" +
+	"\x12LeaseGrantResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x03R\x02id\x12\x1d\n" +
+	"\n" +
+	"ttl_millis\x18\x03 \x01(\x03R\tttlMillis\"$\n" +
+	"\x12LeaseRevokeRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\"K\n" +
+	"\x13LeaseRevokeResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x18\n" +
+	"\adeleted\x18\x02 \x01(\x03R\adeleted\")\n" +
+	"\x15LeaseKeepAliveRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\x03R\x03ids\"r\n" +
+	"\n" +
+	"LeaseState\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x1d\n" +
+	"\n" +
+	"ttl_millis\x18\x02 \x01(\x03R\tttlMillis\x12\x1f\n" +
+	"\vleft_millis\x18\x03 \x01(\x03R\n" +
+	"leftMillis\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"G\n" +
+	"\x16LeaseKeepAliveResponse\x12-\n" +
+	"\x06leases\x18\x01 \x03(\v2\x15.kvorum.v1.LeaseStateR\x06leases\"6\n" +
+	"\x10LeaseInfoRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04keys\x18\x02 \x01(\bR\x04keys\"\x93\x01\n" +
+	"\x11LeaseInfoResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x03R\x02id\x12\x1d\n" +
+	"\n" +
+	"ttl_millis\x18\x03 \x01(\x03R\tttlMillis\x12\x1f\n" +
+	"\vleft_millis\x18\x04 \x01(\x03R\n" +
+	"leftMillis\x12\x12\n" +
+	"\x04keys\x18\x05 \x03(\fR\x04keys\">\n" +
+	"\x10LeaseListRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x03R\x05after\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x03R\x05limit\"U\n" +
+	"\x11LeaseListResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x10\n" +
+	"\x03ids\x18\x02 \x03(\x03R\x03ids\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\x8d\x01\n" +
+	"\vLockRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x14\n" +
+	"\x05lease\x18\x02 \x01(\x03R\x05lease\x12\x1d\n" +
+	"\n" +
+	"ttl_millis\x18\x03 \x01(\x03R\tttlMillis\x12\x1f\n" +
+	"\vwait_millis\x18\x04 \x01(\x03R\n" +
+	"waitMillis\x12\x14\n" +
+	"\x05value\x18\x05 \x01(\fR\x05value\"\x92\x01\n" +
+	"\fLockResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x12\n" +
+	"\x04held\x18\x02 \x01(\bR\x04held\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\fR\x03key\x12\x14\n" +
+	"\x05fence\x18\x04 \x01(\x03R\x05fence\x12\x14\n" +
+	"\x05lease\x18\x05 \x01(\x03R\x05lease\x12\x14\n" +
+	"\x05ahead\x18\x06 \x01(\x03R\x05ahead\"O\n" +
+	"\rUnlockRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x14\n" +
+	"\x05lease\x18\x02 \x01(\x03R\x05lease\x12\x14\n" +
+	"\x05fence\x18\x03 \x01(\x03R\x05fence\",\n" +
+	"\x0eUnlockResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\"g\n" +
+	"\x0fProclaimRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x14\n" +
+	"\x05lease\x18\x02 \x01(\x03R\x05lease\x12\x14\n" +
+	"\x05fence\x18\x03 \x01(\x03R\x05fence\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\".\n" +
+	"\x10ProclaimResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\"Z\n" +
+	"\rLeaderRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\x03R\x05after\x12\x1f\n" +
+	"\vwait_millis\x18\x03 \x01(\x03R\n" +
+	"waitMillis\"Y\n" +
+	"\x0eLeaderResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x12+\n" +
+	"\x06leader\x18\x02 \x01(\v2\x13.kvorum.v1.KeyValueR\x06leader\"\x9f\x01\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12!\n" +
@@ -2785,42 +4004,61 @@ func file_kv_proto_rawDescGZIP() []byte {
 }
 
 var file_kv_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_kv_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_kv_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_kv_proto_goTypes = []any{
-	(Event_Type)(0),              // 0: kvorum.v1.Event.Type
-	(RangeRequest_SortOrder)(0),  // 1: kvorum.v1.RangeRequest.SortOrder
-	(RangeRequest_SortTarget)(0), // 2: kvorum.v1.RangeRequest.SortTarget
-	(Compare_Result)(0),          // 3: kvorum.v1.Compare.Result
-	(Compare_Target)(0),          // 4: kvorum.v1.Compare.Target
-	(*KeyValue)(nil),             // 5: kvorum.v1.KeyValue
-	(*Event)(nil),                // 6: kvorum.v1.Event
-	(*Position)(nil),             // 7: kvorum.v1.Position
-	(*Epoch)(nil),                // 8: kvorum.v1.Epoch
-	(*RangeRequest)(nil),         // 9: kvorum.v1.RangeRequest
-	(*RangeResponse)(nil),        // 10: kvorum.v1.RangeResponse
-	(*PutRequest)(nil),           // 11: kvorum.v1.PutRequest
-	(*PutResponse)(nil),          // 12: kvorum.v1.PutResponse
-	(*DeleteRangeRequest)(nil),   // 13: kvorum.v1.DeleteRangeRequest
-	(*DeleteRangeResponse)(nil),  // 14: kvorum.v1.DeleteRangeResponse
-	(*Compare)(nil),              // 15: kvorum.v1.Compare
-	(*RequestOp)(nil),            // 16: kvorum.v1.RequestOp
-	(*ResponseOp)(nil),           // 17: kvorum.v1.ResponseOp
-	(*TxnRequest)(nil),           // 18: kvorum.v1.TxnRequest
-	(*TxnResponse)(nil),          // 19: kvorum.v1.TxnResponse
-	(*CompactRequest)(nil),       // 20: kvorum.v1.CompactRequest
-	(*CompactResponse)(nil),      // 21: kvorum.v1.CompactResponse
-	(*HistoryRequest)(nil),       // 22: kvorum.v1.HistoryRequest
-	(*HistoryResponse)(nil),      // 23: kvorum.v1.HistoryResponse
-	(*SyncRequest)(nil),          // 24: kvorum.v1.SyncRequest
-	(*SyncResponse)(nil),         // 25: kvorum.v1.SyncResponse
-	(*FeedRequest)(nil),          // 26: kvorum.v1.FeedRequest
-	(*FeedResponse)(nil),         // 27: kvorum.v1.FeedResponse
-	(*GrantRequest)(nil),         // 28: kvorum.v1.GrantRequest
-	(*GrantResponse)(nil),        // 29: kvorum.v1.GrantResponse
-	(*Member)(nil),               // 30: kvorum.v1.Member
-	(*StatusRequest)(nil),        // 31: kvorum.v1.StatusRequest
-	(*StatusResponse)(nil),       // 32: kvorum.v1.StatusResponse
-	(*Error)(nil),                // 33: kvorum.v1.Error
+	(Event_Type)(0),                // 0: kvorum.v1.Event.Type
+	(RangeRequest_SortOrder)(0),    // 1: kvorum.v1.RangeRequest.SortOrder
+	(RangeRequest_SortTarget)(0),   // 2: kvorum.v1.RangeRequest.SortTarget
+	(Compare_Result)(0),            // 3: kvorum.v1.Compare.Result
+	(Compare_Target)(0),            // 4: kvorum.v1.Compare.Target
+	(*KeyValue)(nil),               // 5: kvorum.v1.KeyValue
+	(*Event)(nil),                  // 6: kvorum.v1.Event
+	(*Position)(nil),               // 7: kvorum.v1.Position
+	(*Epoch)(nil),                  // 8: kvorum.v1.Epoch
+	(*RangeRequest)(nil),           // 9: kvorum.v1.RangeRequest
+	(*RangeResponse)(nil),          // 10: kvorum.v1.RangeResponse
+	(*PutRequest)(nil),             // 11: kvorum.v1.PutRequest
+	(*PutResponse)(nil),            // 12: kvorum.v1.PutResponse
+	(*DeleteRangeRequest)(nil),     // 13: kvorum.v1.DeleteRangeRequest
+	(*DeleteRangeResponse)(nil),    // 14: kvorum.v1.DeleteRangeResponse
+	(*Compare)(nil),                // 15: kvorum.v1.Compare
+	(*RequestOp)(nil),              // 16: kvorum.v1.RequestOp
+	(*ResponseOp)(nil),             // 17: kvorum.v1.ResponseOp
+	(*TxnRequest)(nil),             // 18: kvorum.v1.TxnRequest
+	(*TxnResponse)(nil),            // 19: kvorum.v1.TxnResponse
+	(*CompactRequest)(nil),         // 20: kvorum.v1.CompactRequest
+	(*CompactResponse)(nil),        // 21: kvorum.v1.CompactResponse
+	(*HistoryRequest)(nil),         // 22: kvorum.v1.HistoryRequest
+	(*HistoryResponse)(nil),        // 23: kvorum.v1.HistoryResponse
+	(*SyncRequest)(nil),            // 24: kvorum.v1.SyncRequest
+	(*SyncResponse)(nil),           // 25: kvorum.v1.SyncResponse
+	(*FeedRequest)(nil),            // 26: kvorum.v1.FeedRequest
+	(*FeedResponse)(nil),           // 27: kvorum.v1.FeedResponse
+	(*GrantRequest)(nil),           // 28: kvorum.v1.GrantRequest
+	(*GrantResponse)(nil),          // 29: kvorum.v1.GrantResponse
+	(*LeaseGrantRequest)(nil),      // 30: kvorum.v1.LeaseGrantRequest
+	(*LeaseGrantResponse)(nil),     // 31: kvorum.v1.LeaseGrantResponse
+	(*LeaseRevokeRequest)(nil),     // 32: kvorum.v1.LeaseRevokeRequest
+	(*LeaseRevokeResponse)(nil),    // 33: kvorum.v1.LeaseRevokeResponse
+	(*LeaseKeepAliveRequest)(nil),  // 34: kvorum.v1.LeaseKeepAliveRequest
+	(*LeaseState)(nil),             // 35: kvorum.v1.LeaseState
+	(*LeaseKeepAliveResponse)(nil), // 36: kvorum.v1.LeaseKeepAliveResponse
+	(*LeaseInfoRequest)(nil),       // 37: kvorum.v1.LeaseInfoRequest
+	(*LeaseInfoResponse)(nil),      // 38: kvorum.v1.LeaseInfoResponse
+	(*LeaseListRequest)(nil),       // 39: kvorum.v1.LeaseListRequest
+	(*LeaseListResponse)(nil),      // 40: kvorum.v1.LeaseListResponse
+	(*LockRequest)(nil),            // 41: kvorum.v1.LockRequest
+	(*LockResponse)(nil),           // 42: kvorum.v1.LockResponse
+	(*UnlockRequest)(nil),          // 43: kvorum.v1.UnlockRequest
+	(*UnlockResponse)(nil),         // 44: kvorum.v1.UnlockResponse
+	(*ProclaimRequest)(nil),        // 45: kvorum.v1.ProclaimRequest
+	(*ProclaimResponse)(nil),       // 46: kvorum.v1.ProclaimResponse
+	(*LeaderRequest)(nil),          // 47: kvorum.v1.LeaderRequest
+	(*LeaderResponse)(nil),         // 48: kvorum.v1.LeaderResponse
+	(*Member)(nil),                 // 49: kvorum.v1.Member
+	(*StatusRequest)(nil),          // 50: kvorum.v1.StatusRequest
+	(*StatusResponse)(nil),         // 51: kvorum.v1.StatusResponse
+	(*Error)(nil),                  // 52: kvorum.v1.Error
 }
 var file_kv_proto_depIdxs = []int32{
 	0,  // 0: kvorum.v1.Event.type:type_name -> kvorum.v1.Event.Type
@@ -2858,12 +4096,14 @@ var file_kv_proto_depIdxs = []int32{
 	7,  // 32: kvorum.v1.FeedResponse.through:type_name -> kvorum.v1.Position
 	8,  // 33: kvorum.v1.GrantRequest.held:type_name -> kvorum.v1.Epoch
 	8,  // 34: kvorum.v1.GrantResponse.epoch:type_name -> kvorum.v1.Epoch
-	30, // 35: kvorum.v1.StatusResponse.members:type_name -> kvorum.v1.Member
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	35, // 35: kvorum.v1.LeaseKeepAliveResponse.leases:type_name -> kvorum.v1.LeaseState
+	5,  // 36: kvorum.v1.LeaderResponse.leader:type_name -> kvorum.v1.KeyValue
+	49, // 37: kvorum.v1.StatusResponse.members:type_name -> kvorum.v1.Member
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_kv_proto_init() }
@@ -2889,7 +4129,7 @@ func file_kv_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kv_proto_rawDesc), len(file_kv_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   29,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

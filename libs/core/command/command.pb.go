@@ -26,6 +26,121 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Expire is proposed by a leader when time has run out. It takes effect only on
+// what is still the same: a lease or key that was renewed by the log meanwhile
+// stays.
+type Expire struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lease         int64                  `protobuf:"varint,1,opt,name=lease,proto3" json:"lease,omitempty"`     // one lease, or
+	Granted       uint64                 `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"` // the TS of its grant
+	Keys          []*ExpireKey           `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`        // keys with a time to live of their own
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expire) Reset() {
+	*x = Expire{}
+	mi := &file_command_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expire) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expire) ProtoMessage() {}
+
+func (x *Expire) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expire.ProtoReflect.Descriptor instead.
+func (*Expire) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Expire) GetLease() int64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+func (x *Expire) GetGranted() uint64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *Expire) GetKeys() []*ExpireKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type ExpireKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	ModRevision   int64                  `protobuf:"varint,2,opt,name=mod_revision,json=modRevision,proto3" json:"mod_revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpireKey) Reset() {
+	*x = ExpireKey{}
+	mi := &file_command_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpireKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpireKey) ProtoMessage() {}
+
+func (x *ExpireKey) ProtoReflect() protoreflect.Message {
+	mi := &file_command_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpireKey.ProtoReflect.Descriptor instead.
+func (*ExpireKey) Descriptor() ([]byte, []int) {
+	return file_command_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ExpireKey) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ExpireKey) GetModRevision() int64 {
+	if x != nil {
+		return x.ModRevision
+	}
+	return 0
+}
+
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Op:
@@ -34,6 +149,9 @@ type Command struct {
 	//	*Command_DeleteRange
 	//	*Command_Txn
 	//	*Command_Compact
+	//	*Command_LeaseGrant
+	//	*Command_LeaseRevoke
+	//	*Command_Expire
 	Op isCommand_Op `protobuf_oneof:"op"`
 	// For put and for delete_range of one key: the key's mod revision must be
 	// this, 0 meaning that it must not exist.
@@ -50,7 +168,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_command_proto_msgTypes[0]
+	mi := &file_command_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -62,7 +180,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[0]
+	mi := &file_command_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -75,7 +193,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{0}
+	return file_command_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Command) GetOp() isCommand_Op {
@@ -116,6 +234,33 @@ func (x *Command) GetCompact() *kvpb.CompactRequest {
 	if x != nil {
 		if x, ok := x.Op.(*Command_Compact); ok {
 			return x.Compact
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetLeaseGrant() *kvpb.LeaseGrantRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Command_LeaseGrant); ok {
+			return x.LeaseGrant
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetLeaseRevoke() *kvpb.LeaseRevokeRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Command_LeaseRevoke); ok {
+			return x.LeaseRevoke
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetExpire() *Expire {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Expire); ok {
+			return x.Expire
 		}
 	}
 	return nil
@@ -169,6 +314,18 @@ type Command_Compact struct {
 	Compact *kvpb.CompactRequest `protobuf:"bytes,4,opt,name=compact,proto3,oneof"`
 }
 
+type Command_LeaseGrant struct {
+	LeaseGrant *kvpb.LeaseGrantRequest `protobuf:"bytes,5,opt,name=lease_grant,json=leaseGrant,proto3,oneof"` // with an id
+}
+
+type Command_LeaseRevoke struct {
+	LeaseRevoke *kvpb.LeaseRevokeRequest `protobuf:"bytes,6,opt,name=lease_revoke,json=leaseRevoke,proto3,oneof"`
+}
+
+type Command_Expire struct {
+	Expire *Expire `protobuf:"bytes,7,opt,name=expire,proto3,oneof"`
+}
+
 func (*Command_Put) isCommand_Op() {}
 
 func (*Command_DeleteRange) isCommand_Op() {}
@@ -177,16 +334,33 @@ func (*Command_Txn) isCommand_Op() {}
 
 func (*Command_Compact) isCommand_Op() {}
 
+func (*Command_LeaseGrant) isCommand_Op() {}
+
+func (*Command_LeaseRevoke) isCommand_Op() {}
+
+func (*Command_Expire) isCommand_Op() {}
+
 var File_command_proto protoreflect.FileDescriptor
 
 const file_command_proto_rawDesc = "" +
 	"\n" +
-	"\rcommand.proto\x12\x11kvorum.command.v1\x1a\bkv.proto\"\xee\x02\n" +
+	"\rcommand.proto\x12\x11kvorum.command.v1\x1a\bkv.proto\"j\n" +
+	"\x06Expire\x12\x14\n" +
+	"\x05lease\x18\x01 \x01(\x03R\x05lease\x12\x18\n" +
+	"\agranted\x18\x02 \x01(\x04R\agranted\x120\n" +
+	"\x04keys\x18\x03 \x03(\v2\x1c.kvorum.command.v1.ExpireKeyR\x04keys\"@\n" +
+	"\tExpireKey\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12!\n" +
+	"\fmod_revision\x18\x02 \x01(\x03R\vmodRevision\"\xa8\x04\n" +
 	"\aCommand\x12)\n" +
 	"\x03put\x18\x01 \x01(\v2\x15.kvorum.v1.PutRequestH\x00R\x03put\x12B\n" +
 	"\fdelete_range\x18\x02 \x01(\v2\x1d.kvorum.v1.DeleteRangeRequestH\x00R\vdeleteRange\x12)\n" +
 	"\x03txn\x18\x03 \x01(\v2\x15.kvorum.v1.TxnRequestH\x00R\x03txn\x125\n" +
-	"\acompact\x18\x04 \x01(\v2\x19.kvorum.v1.CompactRequestH\x00R\acompact\x12$\n" +
+	"\acompact\x18\x04 \x01(\v2\x19.kvorum.v1.CompactRequestH\x00R\acompact\x12?\n" +
+	"\vlease_grant\x18\x05 \x01(\v2\x1c.kvorum.v1.LeaseGrantRequestH\x00R\n" +
+	"leaseGrant\x12B\n" +
+	"\flease_revoke\x18\x06 \x01(\v2\x1d.kvorum.v1.LeaseRevokeRequestH\x00R\vleaseRevoke\x123\n" +
+	"\x06expire\x18\a \x01(\v2\x19.kvorum.command.v1.ExpireH\x00R\x06expire\x12$\n" +
 	"\vif_revision\x18\n" +
 	" \x01(\x03H\x01R\n" +
 	"ifRevision\x88\x01\x01\x12\x15\n" +
@@ -208,24 +382,32 @@ func file_command_proto_rawDescGZIP() []byte {
 	return file_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_command_proto_goTypes = []any{
-	(*Command)(nil),                 // 0: kvorum.command.v1.Command
-	(*kvpb.PutRequest)(nil),         // 1: kvorum.v1.PutRequest
-	(*kvpb.DeleteRangeRequest)(nil), // 2: kvorum.v1.DeleteRangeRequest
-	(*kvpb.TxnRequest)(nil),         // 3: kvorum.v1.TxnRequest
-	(*kvpb.CompactRequest)(nil),     // 4: kvorum.v1.CompactRequest
+	(*Expire)(nil),                  // 0: kvorum.command.v1.Expire
+	(*ExpireKey)(nil),               // 1: kvorum.command.v1.ExpireKey
+	(*Command)(nil),                 // 2: kvorum.command.v1.Command
+	(*kvpb.PutRequest)(nil),         // 3: kvorum.v1.PutRequest
+	(*kvpb.DeleteRangeRequest)(nil), // 4: kvorum.v1.DeleteRangeRequest
+	(*kvpb.TxnRequest)(nil),         // 5: kvorum.v1.TxnRequest
+	(*kvpb.CompactRequest)(nil),     // 6: kvorum.v1.CompactRequest
+	(*kvpb.LeaseGrantRequest)(nil),  // 7: kvorum.v1.LeaseGrantRequest
+	(*kvpb.LeaseRevokeRequest)(nil), // 8: kvorum.v1.LeaseRevokeRequest
 }
 var file_command_proto_depIdxs = []int32{
-	1, // 0: kvorum.command.v1.Command.put:type_name -> kvorum.v1.PutRequest
-	2, // 1: kvorum.command.v1.Command.delete_range:type_name -> kvorum.v1.DeleteRangeRequest
-	3, // 2: kvorum.command.v1.Command.txn:type_name -> kvorum.v1.TxnRequest
-	4, // 3: kvorum.command.v1.Command.compact:type_name -> kvorum.v1.CompactRequest
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	1, // 0: kvorum.command.v1.Expire.keys:type_name -> kvorum.command.v1.ExpireKey
+	3, // 1: kvorum.command.v1.Command.put:type_name -> kvorum.v1.PutRequest
+	4, // 2: kvorum.command.v1.Command.delete_range:type_name -> kvorum.v1.DeleteRangeRequest
+	5, // 3: kvorum.command.v1.Command.txn:type_name -> kvorum.v1.TxnRequest
+	6, // 4: kvorum.command.v1.Command.compact:type_name -> kvorum.v1.CompactRequest
+	7, // 5: kvorum.command.v1.Command.lease_grant:type_name -> kvorum.v1.LeaseGrantRequest
+	8, // 6: kvorum.command.v1.Command.lease_revoke:type_name -> kvorum.v1.LeaseRevokeRequest
+	0, // 7: kvorum.command.v1.Command.expire:type_name -> kvorum.command.v1.Expire
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_command_proto_init() }
@@ -233,11 +415,14 @@ func file_command_proto_init() {
 	if File_command_proto != nil {
 		return
 	}
-	file_command_proto_msgTypes[0].OneofWrappers = []any{
+	file_command_proto_msgTypes[2].OneofWrappers = []any{
 		(*Command_Put)(nil),
 		(*Command_DeleteRange)(nil),
 		(*Command_Txn)(nil),
 		(*Command_Compact)(nil),
+		(*Command_LeaseGrant)(nil),
+		(*Command_LeaseRevoke)(nil),
+		(*Command_Expire)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -245,7 +430,7 @@ func file_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
