@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
@@ -25,7 +26,7 @@ func (c *Client) call(ctx context.Context, subject, msgID string, req, resp prot
 	if err != nil {
 		return nil, api.Errorf(api.KindBadRequest, "%s: %v", subject, err)
 	}
-	r := request{subject: subject, body: body, write: writes(req), slow: slow(req)}
+	r := request{subject: subject, body: body, write: writes(req), slow: slow(req), wait: waits(req)}
 	r.header = nats.Header{api.HeaderContentType: {api.ContentProtobuf}}
 	if msgID != "" {
 		r.header.Set(api.HeaderMsgID, msgID)
@@ -43,7 +44,8 @@ func (c *Client) call(ctx context.Context, subject, msgID string, req, resp prot
 // writes tells whether a request may change the store.
 func writes(req proto.Message) bool {
 	switch req := req.(type) {
-	case *kvpb.PutRequest, *kvpb.DeleteRangeRequest, *kvpb.CompactRequest:
+	case *kvpb.PutRequest, *kvpb.DeleteRangeRequest, *kvpb.CompactRequest,
+		*kvpb.LeaseGrantRequest, *kvpb.LeaseRevokeRequest, *kvpb.LockRequest, *kvpb.UnlockRequest, *kvpb.ProclaimRequest:
 		return true
 	case *kvpb.TxnRequest:
 		return anyWrites(req.GetSuccess()) || anyWrites(req.GetFailure())
@@ -65,12 +67,24 @@ func anyWrites(ops []*kvpb.RequestOp) bool {
 	return false
 }
 
+// waits is how long the server may keep a request before it answers.
+func waits(req proto.Message) time.Duration {
+	switch req := req.(type) {
+	case *kvpb.LockRequest:
+		return millis(req.GetWaitMillis())
+	case *kvpb.LeaderRequest:
+		return millis(req.GetWaitMillis())
+	}
+	return 0
+}
+
 // slow tells whether a request's answer may take long.
 func slow(req proto.Message) bool {
 	switch req := req.(type) {
 	case *kvpb.RangeRequest:
 		return len(req.GetRangeEnd()) > 0
-	case *kvpb.TxnRequest:
+	case *kvpb.TxnRequest, *kvpb.LeaseGrantRequest, *kvpb.LeaseRevokeRequest, *kvpb.LeaseKeepAliveRequest, *kvpb.LeaseInfoRequest,
+		*kvpb.LockRequest, *kvpb.UnlockRequest, *kvpb.ProclaimRequest, *kvpb.LeaderRequest:
 		return false
 	}
 	return true

@@ -30,6 +30,13 @@ func Version(key string) Number { return number(kvpb.Compare_VERSION, key) }
 // LeaseOf is the lease that the key is attached to, 0 for none.
 func LeaseOf(key string) Number { return number(kvpb.Compare_LEASE, key) }
 
+// LockHeld holds while the lock or leadership of that name is held under that
+// fence. With it, a write of a holder that was overtaken is refused, whatever
+// the holder believes. A fence of 0 holds while nobody has the name.
+func LockHeld(name string, fence int64) Compare {
+	return number(kvpb.Compare_LOCK, name).Equal(fence)
+}
+
 func number(target kvpb.Compare_Target, key string) Number {
 	return Number{target: target, key: []byte(key)}
 }

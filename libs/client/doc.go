@@ -26,6 +26,10 @@
 // time, over reconnections, lost messages, failovers and slow readers; only the
 // compaction of what is still missing ends it. See Watcher.
 //
-// A Client is safe for concurrent use. It does not cache and does not hold
-// leases.
+// A Session is a lease that keeps itself alive and says when it is lost; a Mutex
+// or an Election is held by one. Whatever is written under them is safe against
+// any delay if it is written in a transaction that compares Held.
+// RunWhileLeader does all of this for a process of which one is to be active.
+//
+// A Client is safe for concurrent use. It does not cache.
 package client

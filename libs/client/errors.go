@@ -18,8 +18,15 @@ var (
 	ErrCompacted error = &api.Error{Kind: api.KindCompacted}
 	// ErrFutureRevision: the revision does not exist yet.
 	ErrFutureRevision error = &api.Error{Kind: api.KindFutureRevision}
-	// ErrLeaseNotFound: the lease does not exist.
+	// ErrLeaseNotFound: the lease does not exist, or a session was lost.
 	ErrLeaseNotFound error = &api.Error{Kind: api.KindLeaseNotFound}
+	// ErrLeaseExists: a lease with that id exists.
+	ErrLeaseExists error = &api.Error{Kind: api.KindLeaseExists}
+	// ErrNotHeld: the lock, leadership or place in the queue is not, or no
+	// longer, the caller's.
+	ErrNotHeld error = &api.Error{Kind: api.KindNotHeld}
+	// ErrAlreadyHeld: the session has or awaits that name already.
+	ErrAlreadyHeld error = &api.Error{Kind: api.KindAlreadyHeld}
 	// ErrTooLarge: past a size limit, which the message names.
 	ErrTooLarge error = &api.Error{Kind: api.KindTooLarge}
 	// ErrTooManyOps: past api.MaxTxnOps.
@@ -45,6 +52,14 @@ var (
 	// was changed.
 	ErrUnavailable error = &api.Error{Kind: api.KindUnavailable}
 )
+
+// modRevision is the mod revision that an error tells, 0 where it tells none.
+func modRevision(err error) int64 {
+	if e, ok := asError(err); ok {
+		return e.ModRevision
+	}
+	return 0
+}
 
 func asError(err error) (*api.Error, bool) {
 	var e *api.Error

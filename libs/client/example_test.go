@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/kvorum/kvorum/libs/client"
 )
@@ -118,6 +119,99 @@ func ExampleClient_Watch() {
 			} else {
 				mirror[e.KV.Key] = e.KV.Value
 			}
+		}
+	}
+}
+
+// Work that one process at a time may do, in all of the cluster. What it writes
+// is refused once it is not the holder any more, however late it notices.
+func ExampleMutex() {
+	ctx := context.Background()
+	c, err := client.Connect(ctx, servers)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	s, err := c.NewSession(ctx, client.SessionTTL(5*time.Second))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = s.Close(ctx) }() // gives back whatever it holds
+	lock := client.NewMutex(s, "/locks/job")
+	if _, err := lock.Lock(ctx); err != nil {
+		log.Fatal(err)
+	}
+	working, stop := lock.Context(ctx) // ends when the lock is lost
+	defer stop()
+	for step := 1; step <= 3 && working.Err() == nil; step++ {
+		res, err := c.Txn().If(lock.Held()).Then(client.Put("/job/step", fmt.Append(nil, step))).Commit(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if !res.Succeeded {
+			log.Fatal("the lock is another's: ", lock.Err())
+		}
+	}
+}
+
+// Of all servers that run this, one at a time is in the function.
+func ExampleClient_RunWhileLeader() {
+	ctx := context.Background()
+	c, err := client.Connect(ctx, servers)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	err = c.RunWhileLeader(ctx, "/leader", []byte("server-3"), func(ctx context.Context, fence int64) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx) // campaign again
+			case <-time.After(time.Second):
+			}
+			res, err := c.Txn().If(client.LockHeld("/leader", fence)).Then(client.Put("/beat", nil)).Commit(ctx)
+			if err != nil {
+				return err
+			}
+			if !res.Succeeded {
+				return client.ErrNotHeld // as the store knows, before this process does
+			}
+		}
+	})
+	log.Fatal(err)
+}
+
+// Who leads, and who does after that.
+func ExampleClient_Observe() {
+	ctx := context.Background()
+	c, err := client.Connect(ctx, servers)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	for leader, err := range c.Observe(ctx, "/leader") {
+		switch {
+		case err != nil:
+			log.Fatal(err)
+		case leader.Fence == 0:
+			fmt.Println("nobody leads")
+		default:
+			fmt.Printf("%s leads\n", leader.Value)
+		}
+	}
+}
+
+// A key that is gone two seconds after its last put: a sign of life.
+func ExampleWithTTL() {
+	ctx := context.Background()
+	c, err := client.Connect(ctx, servers)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	for range time.Tick(500 * time.Millisecond) {
+		if _, err := c.Put(ctx, "/beat/web-1", []byte("up"), client.WithTTL(2*time.Second)); err != nil {
+			log.Print("no sign of life for now: ", err)
 		}
 	}
 }

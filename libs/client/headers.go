@@ -2,6 +2,7 @@ package client
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -30,6 +31,19 @@ func (r *reply) parse(name string, base int) int64 {
 	return int64(n)
 }
 
+// duration is a header with a duration, 0 where it is absent.
+func (r *reply) duration(name string) time.Duration {
+	text := r.header.Get(name)
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil && r.err == nil {
+		r.err = api.Errorf(api.KindInternal, "the answer's header %s is %q", name, text)
+	}
+	return d
+}
+
 // keyValue is the key's state as the headers tell it.
 func (r *reply) keyValue(key string, value []byte) KeyValue {
 	return KeyValue{
@@ -38,9 +52,13 @@ func (r *reply) keyValue(key string, value []byte) KeyValue {
 		ModRevision:    r.number(api.HeaderModRevision),
 		Version:        r.number(api.HeaderVersion),
 		Lease:          r.parse(api.HeaderLease, 16),
+		TTL:            r.duration(api.HeaderTTL),
 	}
 }
 
 func (r *reply) duplicate() bool { return r.header.Get(api.HeaderDuplicate) == "true" }
+
+// millis is a duration of the wire.
+func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func decimal(n int64) []string { return []string{strconv.FormatInt(n, 10)} }

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"time"
+
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 )
@@ -9,17 +11,18 @@ import (
 type KeyValue struct {
 	Key            string
 	Value          []byte
-	CreateRevision int64 // of the put that created it
-	ModRevision    int64 // of its last put
-	Version        int64 // puts since its creation, 1 on creation
-	Lease          int64 // 0: none
+	CreateRevision int64         // of the put that created it
+	ModRevision    int64         // of its last put
+	Version        int64         // puts since its creation, 1 on creation
+	Lease          int64         // 0: none
+	TTL            time.Duration // its own time to live, 0 for none
 }
 
 // Proto is kv as a message.
 func (kv KeyValue) Proto() *kvpb.KeyValue {
 	return &kvpb.KeyValue{
 		Key: []byte(kv.Key), Value: kv.Value, CreateRevision: kv.CreateRevision,
-		ModRevision: kv.ModRevision, Version: kv.Version, Lease: kv.Lease,
+		ModRevision: kv.ModRevision, Version: kv.Version, Lease: kv.Lease, TtlMillis: kv.TTL.Milliseconds(),
 	}
 }
 
@@ -27,6 +30,7 @@ func keyValueOf(kv *kvpb.KeyValue) KeyValue {
 	return KeyValue{
 		Key: string(kv.GetKey()), Value: kv.GetValue(), CreateRevision: kv.GetCreateRevision(),
 		ModRevision: kv.GetModRevision(), Version: kv.GetVersion(), Lease: kv.GetLease(),
+		TTL: millis(kv.GetTtlMillis()),
 	}
 }
 
@@ -52,7 +56,9 @@ type Event struct {
 	// Delete tells a delete from a put. A delete's KV has the key and, as its
 	// ModRevision, the revision that deleted it.
 	Delete bool
-	KV     KeyValue
+	// Expired tells a delete because a lease or a time to live ran out.
+	Expired bool
+	KV      KeyValue
 	// Prev is the state before, where it was asked for and is not compacted.
 	Prev *KeyValue
 	// Position is the event's place in the history of the store.
@@ -64,7 +70,7 @@ func (e Event) Created() bool { return !e.Delete && e.KV.CreateRevision == e.KV.
 
 // Proto is e as a message.
 func (e Event) Proto() *kvpb.Event {
-	m := &kvpb.Event{Kv: e.KV.Proto(), Sub: e.Position.Sub}
+	m := &kvpb.Event{Kv: e.KV.Proto(), Sub: e.Position.Sub, Expired: e.Expired}
 	if e.Delete {
 		m.Type = kvpb.Event_DELETE
 	}
@@ -77,6 +83,7 @@ func (e Event) Proto() *kvpb.Event {
 func eventOf(e *kvpb.Event) Event {
 	return Event{
 		Delete:   e.GetType() == kvpb.Event_DELETE,
+		Expired:  e.GetExpired(),
 		KV:       keyValueOf(e.GetKv()),
 		Prev:     optional(e.GetPrevKv()),
 		Position: api.Position{Revision: e.GetKv().GetModRevision(), Sub: e.GetSub()},

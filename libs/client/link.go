@@ -53,6 +53,9 @@ func (l *link) current() context.Context {
 	return l.ctx
 }
 
+// over tells that there will be no connection any more.
+func (l *link) over() bool { return l.closed.Err() != nil }
+
 func (l *link) close() {
 	l.finish()
 	l.nc.RemoveStatusListener(l.events)

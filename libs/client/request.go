@@ -27,6 +27,8 @@ type request struct {
 	// write: it carries a Nats-Msg-Id, and an attempt without an answer leaves
 	// the outcome unknown.
 	write bool
+	// wait is how long the server may keep the request on purpose.
+	wait time.Duration
 	// slow: the answer may be large or take its time.
 	slow bool
 }
@@ -55,7 +57,7 @@ func (c *Client) do(ctx context.Context, r request) (*nats.Msg, error) {
 	}
 	unknown := false
 	for pause := newBackoff(); ; {
-		reply, f := c.attempt(ctx, r, patience)
+		reply, f := c.attempt(ctx, r, r.wait+patience)
 		if f == nil {
 			return reply, nil
 		}
@@ -96,7 +98,7 @@ func expired(r request, last *api.Error, unknown bool) *api.Error {
 
 // attempt sends r once and waits for the answer.
 func (c *Client) attempt(ctx context.Context, r request, patience time.Duration) (*nats.Msg, *failure) {
-	if c.link.closed.Err() != nil {
+	if c.link.over() {
 		return nil, c.transportFailure(r, nats.ErrConnectionClosed)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)

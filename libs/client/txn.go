@@ -20,8 +20,12 @@ func Put(key string, value []byte, opts ...WriteOption) Op {
 }
 
 func putOp(key string, value []byte, o writeOptions) Op {
-	req := &kvpb.PutRequest{Key: []byte(key), Value: value, Lease: o.lease, PrevKv: o.prev}
-	return Op{request: &kvpb.RequestOp{Request: &kvpb.RequestOp_Put{Put: req}}, err: o.checkInTxn(Key(key))}
+	req := &kvpb.PutRequest{Key: []byte(key), Value: value, Lease: o.lease, PrevKv: o.prev, TtlMillis: o.ttl.Milliseconds()}
+	err := o.checkInTxn(Key(key))
+	if err == nil {
+		err = checkMillis("WithTTL", o.ttl)
+	}
+	return Op{request: &kvpb.RequestOp{Request: &kvpb.RequestOp_Put{Put: req}}, err: err}
 }
 
 // Delete removes a key.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -18,6 +19,7 @@ type writeOptions struct {
 	prev       bool
 	ifRevision *int64
 	lease      int64
+	ttl        time.Duration
 	msgID      string
 }
 
@@ -30,6 +32,12 @@ func IfRevision(n int64) WriteOption { return func(o *writeOptions) { o.ifRevisi
 
 // WithLease attaches a put key to a lease.
 func WithLease(id int64) WriteOption { return func(o *writeOptions) { o.lease = id } }
+
+// WithTTL gives a put key a time to live of its own, of whole milliseconds from
+// api.MinTTLMillis on: it is deleted that long after its last put, and watchers
+// are told that it expired. A later put without WithTTL makes it stay. Not
+// together with WithLease; 0 is none.
+func WithTTL(d time.Duration) WriteOption { return func(o *writeOptions) { o.ttl = d } }
 
 // MsgID is the id under which the write takes effect once, instead of one that
 // the client makes: a program that kept it can repeat the write after a restart.
@@ -61,6 +69,9 @@ type PutResult struct {
 func (c *Client) Put(ctx context.Context, key string, value []byte, opts ...WriteOption) (*PutResult, error) {
 	o, s := writeOptionsOf(opts), Key(key)
 	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if err := checkMillis("WithTTL", o.ttl); err != nil {
 		return nil, err
 	}
 	tokens, err := subject.Encode(s.key)
@@ -133,10 +144,21 @@ func (o writeOptions) header() nats.Header {
 	if o.lease != 0 {
 		h.Set(api.HeaderLease, fmt.Sprintf("%016x", uint64(o.lease)))
 	}
+	if o.ttl != 0 {
+		h.Set(api.HeaderTTL, o.ttl.String())
+	}
 	if o.msgID != "" {
 		h.Set(api.HeaderMsgID, o.msgID)
 	}
 	return h
+}
+
+// checkMillis refuses what the wire would have to round.
+func checkMillis(what string, d time.Duration) error {
+	if d%time.Millisecond != 0 {
+		return api.Errorf(api.KindBadRequest, "%s: %v is not in whole milliseconds", what, d)
+	}
+	return nil
 }
 
 func putResultOf(r *kvpb.PutResponse) *PutResult {

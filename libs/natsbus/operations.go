@@ -16,11 +16,14 @@ import (
 const SubjectUnknown = "kvunknown."
 
 // Operations are the subjects of all requests. One that ends in a dot takes a
-// key; for the others see prefixed.
+// key or the name of a lock; for the others see prefixed.
 var Operations = []string{
 	api.SubjectGet, api.SubjectPut, api.SubjectDelete, api.SubjectTxn, api.SubjectRange,
 	api.SubjectList, api.SubjectHistory, api.SubjectSync,
 	api.SubjectDeleteRange, api.SubjectCompact, api.SubjectStatus,
+	api.SubjectLeaseGrant, api.SubjectLeaseRevoke, api.SubjectLeaseKeepAlive, api.SubjectLeaseInfo, api.SubjectLeaseList,
+	api.SubjectLock, api.SubjectUnlock,
+	api.SubjectCampaign, api.SubjectProclaim, api.SubjectLeader, api.SubjectObserve, api.SubjectResign,
 }
 
 // prefixed are the operations that may, but need not, be followed by a prefix

@@ -25,6 +25,7 @@ type applier struct {
 	box     *mailbox
 	recent  *recent
 	readers *readers
+	locks   *locks
 	wrote   func(bytes int)
 	fail    func(error)
 	applied func() // called after every apply
@@ -92,19 +93,21 @@ func (a *applier) apply(items []applyItem) error {
 	if err != nil {
 		return err
 	}
+	// The timers are on their way before a client can speak of its new lease.
+	done := appliedTasks{timers: applied.Timers}
+	for _, it := range items {
+		done.tasks = append(done.tasks, it.task)
+	}
+	a.box.put(func(in *inputs) { in.applied = append(in.applied, done) })
 	for i, c := range committed {
 		for n, p := range c.Proposals {
-			p.Tag.(*writeRequest).done(applied.Results[i][n])
+			p.Tag.(proposer).done(applied.Results[i][n])
 		}
 	}
 	p := a.machine.Published()
 	a.recent.add(applied.Events, p.Revision, p.Compacted)
+	a.locks.changed(applied.Events)
 	a.readers.published(p)
-	a.box.put(func(in *inputs) {
-		for _, it := range items {
-			in.applied = append(in.applied, it.task)
-		}
-	})
 	a.wrote(bytes)
 	a.applied()
 	return nil

@@ -22,6 +22,7 @@ type consensus struct {
 	applier   *applier
 	readers   *readers
 	holder    *holder
+	leases    *leases
 	clock     func() int64
 
 	// hard is the commit index's last move that was not written yet; it goes
@@ -42,7 +43,7 @@ func (c *consensus) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		timer.Reset(time.Duration(c.replica.Wake() - c.clock()))
+		timer.Reset(time.Duration(c.leases.wake(c.replica.Wake()) - c.clock()))
 		select {
 		case <-ctx.Done():
 			return
@@ -54,9 +55,14 @@ func (c *consensus) run(ctx context.Context) {
 }
 
 // step brings the replica everything that came in and performs what follows.
+// Timers reach the clock of leases before the replica hears that their entries
+// are applied, so that a leader that serves knows them all; requests, renewals
+// among them, come before anything is found to have run out.
 func (c *consensus) step(in inputs) {
 	r := c.replica
-	r.Advance(c.clock())
+	now := c.clock()
+	r.Advance(now)
+	c.leases.advance(now)
 	for _, f := range in.frames {
 		r.Receive(f.from, f.msgs)
 	}
@@ -67,18 +73,25 @@ func (c *consensus) step(in inputs) {
 		c.appending--
 		r.Appended(t)
 	}
-	for _, t := range in.applied {
-		r.Applied(t)
+	for _, a := range in.applied {
+		c.leases.applied(a)
+		for _, t := range a.tasks {
+			r.Applied(t)
+		}
 	}
 	for _, fn := range in.calls {
-		fn(r)
+		fn(c)
 	}
 	for _, p := range in.proposals {
 		r.Propose(p)
 	}
+	for _, l := range in.leads {
+		c.lead(l)
+	}
 	for _, rd := range in.reads {
 		r.Read(rd)
 	}
+	c.leases.expire(r, now)
 	for {
 		c.perform(r.Effects())
 		if !r.Pending() {
@@ -91,10 +104,9 @@ func (c *consensus) step(in inputs) {
 func (c *consensus) perform(e replica.Effects) {
 	if e.Role != nil {
 		c.role.Store(e.Role)
+		c.leases.onRole(*e.Role, c.clock())
 		c.onRole(*e.Role)
-		for _, p := range c.holder.release(*e.Role) {
-			c.replica.Propose(p)
-		}
+		c.holder.release(*e.Role, c.clock())
 	}
 	c.send(e.Send)
 	if e.Append != nil {
@@ -107,27 +119,60 @@ func (c *consensus) perform(e replica.Effects) {
 		c.snapshot(m)
 	}
 	for _, rel := range e.Reads {
+		rel.Reads = c.confirmed(rel.Reads)
 		c.readers.release(rel)
 	}
 	for _, rf := range e.Refused {
 		c.refuse(rf)
 	}
 	for _, rd := range e.RefusedReads {
-		rd.Tag.(*readRequest).fail(errNoLeader("read"))
+		rd.Tag.(reader).fail(errNoLeader("read"))
 	}
 	for _, p := range e.Expired {
-		p.Tag.(*writeRequest).fail(errOutcomeUnknown())
+		p.Tag.(proposer).fail(errOutcomeUnknown())
 	}
 }
 
 // refuse answers a proposal that was not proposed, or keeps it for a leader.
 func (c *consensus) refuse(rf replica.Refusal) {
-	req := rf.Proposal.Tag.(*writeRequest)
-	if rf.Cause == replica.CauseOverloaded {
-		req.fail(api.Errorf(api.KindOverloaded, "too many writes are waiting for the leader: try again later"))
+	p := rf.Proposal
+	w, ours := p.Tag.(*writeRequest)
+	switch {
+	case rf.Cause == replica.CauseOverloaded:
+		p.Tag.(proposer).fail(api.Errorf(api.KindOverloaded, "too many writes are waiting for the leader: try again later"))
+	case ours:
+		take := func() { c.replica.Propose(p) }
+		c.holder.hold(heldRequest{request: w.request, take: take, bytes: len(p.Command)}, *c.role.Load(), c.clock())
+	default:
+		p.Tag.(proposer).fail(errNoLeader("request"))
+	}
+}
+
+// lead has the leader take a request that goes past the log.
+func (c *consensus) lead(l leadRequest) {
+	role := *c.role.Load()
+	if role.Serving {
+		l.lead(c, l.request)
 		return
 	}
-	c.holder.hold(rf.Proposal, *c.role.Load(), c.clock())
+	take := func() { l.lead(c, l.request) }
+	c.holder.hold(heldRequest{request: l.request, take: take, bytes: len(l.msg.Data)}, role, c.clock())
+}
+
+// confirmed refuses the reads of a leadership that was over before its quorum
+// round was.
+func (c *consensus) confirmed(reads []replica.Read) []replica.Read {
+	role := c.role.Load()
+	kept := reads[:0]
+	for _, rd := range reads {
+		r := rd.Tag.(reader)
+		if term := r.leadership(); term != 0 && (!role.Leading || role.Term != term) {
+			r.fail(errNoLeader("request"))
+			continue
+		}
+		kept = append(kept, rd)
+	}
+	return kept
 }
 
 // send gives messages to the network, those to one peer as one batch.

@@ -6,15 +6,17 @@
 // Goroutines, and what each of them owns:
 //
 //	handlers   parse requests, one goroutine a subject; own nothing
-//	consensus  the replica; performs its effects (consensus.go)
+//	consensus  the replica and the clock of leases (consensus.go, leases.go)
 //	appender   the Raft log: one durable write at a time (appender.go)
 //	applier    the state machine: applies, answers writes, feeds (applier.go)
 //	readers    serve reads from published states (readers.go)
+//	locks      the requests that wait for a lock or a leader (locks.go)
 //	keeper     checkpoints, truncation, compaction, space (keeper.go)
 //
 // A request passes from a handler to consensus, where a write waits for its
 // entry and a read for its quorum round, and is answered by the applier or by a
-// reader. Every request is answered once, at the latest after requestTimeout.
+// reader. Every request is answered once, at the latest after requestTimeout, or
+// that much after the time that it wanted to wait for a lock.
 //
 // The first storage error stops the node: nothing is acknowledged after it.
 package node

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -73,6 +74,22 @@ func (h headers) lease() (int64, error) {
 		return 0, api.Errorf(api.KindBadRequest, "%s: %q is not a lease id, 16 hex digits", api.HeaderLease, v)
 	}
 	return int64(n), nil
+}
+
+// ttl reads a time to live in milliseconds; 0 where the header is absent. The
+// bounds that it tells of are looked at elsewhere, but for zero, which would
+// mean none.
+func (h headers) ttl() (millis int64, err error) {
+	v, ok := h[api.HeaderTTL]
+	if !ok {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d <= 0 || d%time.Millisecond != 0 {
+		return 0, api.Errorf(api.KindBadRequest, "%s: %q is not a duration of whole milliseconds from %d to %d ms, such as 1500ms or 2m",
+			api.HeaderTTL, v, api.MinTTLMillis, int64(api.MaxLeaseMillis))
+	}
+	return d.Milliseconds(), nil
 }
 
 // serializable reads the consistency that a read asks for.

@@ -159,7 +159,7 @@ func (k *keeper) compact() {
 		n.fail(err)
 		return
 	}
-	req := &writeRequest{request: n.internalRequest("auto-compaction"), passed: true,
+	req := &writeRequest{request: n.internalRequest("auto-compaction"),
 		render: func(mvcc.Result) (answer, error) { return answer{}, nil }}
 	n.propose(replica.Proposal{Command: data, Deadline: req.deadline, Tag: req})
 }

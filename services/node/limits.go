@@ -11,8 +11,26 @@ const (
 	// heldMax and heldBytesMax bound the requests that wait for a leader.
 	heldMax      = 4096
 	heldBytesMax = 16 << 20
-	// passingMax bounds the requests that were passed on and not answered.
-	passingMax = 1024
+	// passingMax bounds the requests that were passed on and not answered,
+	// waitsPassingMax those among them that may wait for long at the leader.
+	passingMax      = 1024
+	waitsPassingMax = 4096
+	// leadsMax bounds the requests that wait for the leader to take them.
+	leadsMax = 16_384
+
+	// expiriesMax bounds the keys that have run out and whose end was proposed
+	// and is not decided, a lease counting as expiryOfLease of them: what clients
+	// write waits behind no more than that. expireBytesMax bounds the keys of
+	// one such command.
+	expiriesMax    = 1024
+	expiryOfLease  = 16
+	expireBytesMax = 128 << 10
+	// waitersMax bounds the requests that wait for a lock or watch a leader.
+	waitersMax = 16_384
+	// lockEventsMax bounds the changes of contenders that wait to be looked at.
+	lockEventsMax = 100_000
+	// keepEvery is how often leases are renewed whose requests wait here.
+	keepEvery = 100 * time.Millisecond
 
 	// subscriptionPendingMax* bound what waits in a subscription for its
 	// handler; past them nats.go drops, and the client's timeout is the answer.

@@ -5,6 +5,8 @@ import (
 
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/kvorum/kvorum/libs/core/lease"
+	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
 )
 
@@ -14,9 +16,26 @@ type inputs struct {
 	reads     []replica.Read
 	frames    []frame
 	appended  []*replica.AppendTask
-	applied   []*replica.ApplyTask
+	applied   []appliedTasks
+	leads     []leadRequest
 	lost      []uint64
-	calls     []func(*replica.Replica)
+	calls     []func(*consensus)
+}
+
+// appliedTasks are tasks that the applier has done, and what that did to the
+// timers of leases and keys.
+type appliedTasks struct {
+	tasks  []*replica.ApplyTask
+	timers []mvcc.Timer
+	// clock, if not nil, takes the place of the one in use: the whole state was
+	// exchanged.
+	clock *lease.Clock
+}
+
+// leadRequest is a request that the leader answers, on the consensus goroutine.
+type leadRequest struct {
+	*request
+	lead func(*consensus, *request)
 }
 
 type frame struct {
@@ -28,8 +47,8 @@ type frame struct {
 const framesMax = 4096
 
 // mailbox hands inputs from any goroutine to the one that owns the replica,
-// all that came in at once. What is in it is bounded: proposals, reads and
-// frames by those who put them there, the rest by the tasks under way.
+// all that came in at once. What is in it is bounded: proposals, reads, leads
+// and frames by those who put them there, the rest by the tasks under way.
 type mailbox struct {
 	mu   sync.Mutex
 	in   inputs
@@ -74,5 +93,10 @@ func (m *mailbox) PeerLost(id uint64) {
 
 // call runs fn on the consensus goroutine.
 func (m *mailbox) call(fn func(*replica.Replica)) {
+	m.do(func(c *consensus) { fn(c.replica) })
+}
+
+// do is call for what concerns more than the replica.
+func (m *mailbox) do(fn func(*consensus)) {
 	m.put(func(in *inputs) { in.calls = append(in.calls, fn) })
 }

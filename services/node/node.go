@@ -43,6 +43,8 @@ type Node struct {
 	recent    *recent
 	feed      *feed
 	grants    *grants
+	leases    *leases
+	locks     *locks
 	snapshots *snapshots
 
 	peers     *natsbus.PeerBus
@@ -70,18 +72,28 @@ func (n *Node) name(id uint64) string {
 	return fmt.Sprintf("%016x", id)
 }
 
-// adopt makes m the state machine in use.
-func (n *Node) adopt(m *mvcc.Machine) {
+// adopt makes m the state machine in use. The clock of leases is exchanged on
+// the consensus goroutine, in the order of what is applied.
+func (n *Node) adopt(m *mvcc.Machine) error {
+	p := m.Published()
+	clock, err := openClock(p)
+	if err != nil {
+		return fmt.Errorf("reading the leases: %w", err)
+	}
+	n.box.put(func(in *inputs) { in.applied = append(in.applied, appliedTasks{clock: clock}) })
 	n.current.Store(m)
 	n.applier.machine = m
-	p := m.Published()
 	n.recent.reset(p.Revision, p.Compacted)
 	n.readers.published(p)
+	return nil
 }
 
-// internalRequest is a request of the node's own, whose answer nobody reads.
+// internalRequest is a request of the node's own, whose answer nobody reads and
+// which no other node is asked.
 func (n *Node) internalRequest(endpoint string) *request {
-	return n.newRequest(&nats.Msg{}, endpoint)
+	r := n.newRequest(&nats.Msg{}, endpoint)
+	r.passed = true
+	return r
 }
 
 // openStore opens the data directory, founding the cluster on the first start.
@@ -112,6 +124,12 @@ func newNode(ctx context.Context, fail func(error), cfg Config, st store.Node) (
 	}
 	n.current.Store(machine)
 	p := machine.Published()
+	clock, err := openClock(p)
+	if err != nil {
+		return nil, fmt.Errorf("reading the leases: %w", err)
+	}
+	n.leases = newLeases(cfg.Logger, n.box, clock)
+	n.locks = newLocks(n)
 	n.recent = newRecent(p.Revision, p.Compacted)
 	n.readers = newReaders(n.published)
 	n.keeper = &keeper{node: n, due: make(chan struct{}, 1)}
@@ -119,7 +137,7 @@ func newNode(ctx context.Context, fail func(error), cfg Config, st store.Node) (
 	n.grants = &grants{node: n}
 	n.feed = &feed{ctx: ctx, node: cfg.Name, recent: n.recent, readers: n.readers, slots: make(chan struct{}, pollsMax)}
 	n.applier = &applier{
-		queue: newQueue[applyItem](), machine: machine, box: n.box, recent: n.recent, readers: n.readers,
+		queue: newQueue[applyItem](), machine: machine, box: n.box, recent: n.recent, readers: n.readers, locks: n.locks,
 		wrote: n.keeper.wrote, fail: fail, applied: n.settle,
 	}
 	n.responder = responder{node: cfg.Name, stats: natsbus.NewStats(endpoints()), term: func() uint64 { return n.consensus.role.Load().Term }}
@@ -173,7 +191,8 @@ func (n *Node) startConsensus() error {
 		box: n.box, replica: r, transport: n.peers, applier: n.applier, readers: n.readers,
 		clock: n.clock, onRole: n.roleChanged, snapshot: n.snapshots.send,
 		installing: func() { n.snapshots.wanted = true },
-		holder:     &holder{self: n.id, slots: make(chan struct{}, passingMax), forward: n.forward},
+		leases:     n.leases,
+		holder:     newHolder(n.id, n.forward),
 	}
 	n.consensus.role.Store(&replica.Role{})
 	n.appender = &appender{
@@ -194,6 +213,7 @@ func (n *Node) forward(ctx context.Context, to uint64, m *nats.Msg) (*nats.Msg, 
 // roleChanged runs on the consensus goroutine.
 func (n *Node) roleChanged(role replica.Role) {
 	n.grants.onRole(role)
+	n.locks.onRole(role)
 	n.settle()
 	switch {
 	case role.Serving:

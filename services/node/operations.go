@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -13,7 +14,8 @@ import (
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 )
 
-// call is a parsed request: either a command for the log or a read.
+// call is a parsed request: a command for the log, a read, or something that
+// the leader answers from its memory.
 type call struct {
 	command *command.Command
 	render  func(mvcc.Result) (answer, error)
@@ -21,15 +23,21 @@ type call struct {
 	read         func(*mvcc.Published) (answer, error)
 	serializable bool
 	minRevision  int64
+
+	// lead takes the request on the consensus goroutine of a node that serves.
+	lead func(*consensus, *request)
+	wait time.Duration // how long it may take beyond requestTimeout
+	// grows: it may make the store larger for good.
+	grows bool
 }
 
 // operation is one subject of the contract.
 type operation struct {
 	name     string
 	subjects []string
-	// write: requests go to the leader.
-	write bool
-	parse func(*nats.Msg) (*call, error)
+	// leader: requests go to the leader.
+	leader bool
+	parse  func(*nats.Msg) (*call, error)
 }
 
 // operations are those that a node answers from its state or its log.
@@ -43,6 +51,18 @@ func operations() []operation {
 		{"delete-range", []string{api.SubjectDeleteRange}, true, parseDeleteRange},
 		{"txn", []string{api.SubjectTxn}, true, parseTxn},
 		{"compact", []string{api.SubjectCompact}, true, parseCompact},
+		{"lease-grant", []string{api.SubjectLeaseGrant}, true, parseLeaseGrant},
+		{"lease-revoke", []string{api.SubjectLeaseRevoke}, true, parseLeaseRevoke},
+		{"lease-keepalive", []string{api.SubjectLeaseKeepAlive}, true, parseLeaseKeepAlive},
+		{"lease-info", []string{api.SubjectLeaseInfo}, true, parseLeaseInfo},
+		{"lease-list", []string{api.SubjectLeaseList}, false, parseLeaseList},
+		{"lock", []string{api.SubjectLock + ">"}, true, parseLock},
+		{"unlock", []string{api.SubjectUnlock + ">"}, true, parseUnlock},
+		{"campaign", []string{api.SubjectCampaign}, true, parseCampaign},
+		{"proclaim", []string{api.SubjectProclaim}, true, parseProclaim},
+		{"leader", []string{api.SubjectLeader}, false, parseLeader},
+		{"observe", []string{api.SubjectObserve}, true, parseObserve},
+		{"resign", []string{api.SubjectResign}, true, parseResign},
 	}
 }
 
@@ -114,6 +134,9 @@ func keyHeader(kv *kvpb.KeyValue, revision int64) nats.Header {
 	}
 	if kv.Lease != 0 {
 		h[api.HeaderLease] = []string{fmt.Sprintf("%016x", uint64(kv.Lease))}
+	}
+	if kv.TtlMillis != 0 {
+		h[api.HeaderTTL] = []string{(time.Duration(kv.TtlMillis) * time.Millisecond).String()}
 	}
 	return h
 }

@@ -18,7 +18,7 @@ type readers struct {
 	waiting []waitingReads // until the applier has come so far
 }
 
-type readBatch []*readRequest
+type readBatch []reader
 
 // waitingReads wait for an index or, where index is 0, for a revision.
 type waitingReads struct {
@@ -97,7 +97,7 @@ func (r *readers) expire(now int64) {
 		var left []replica.Read
 		for _, rd := range w.reads {
 			if rd.Deadline < now {
-				rd.Tag.(*readRequest).fail(api.Errorf(api.KindTimeout, "this node has not caught up in time: try again, or ask another node"))
+				rd.Tag.(reader).fail(api.Errorf(api.KindTimeout, "this node has not caught up in time: try again, or ask another node"))
 			} else {
 				left = append(left, rd)
 			}
@@ -116,7 +116,7 @@ func (r *readers) serve(reads []replica.Read) {
 		n := min(len(reads), readBatchMax)
 		batch := make(readBatch, n)
 		for i, rd := range reads[:n] {
-			batch[i] = rd.Tag.(*readRequest)
+			batch[i] = rd.Tag.(reader)
 		}
 		reads = reads[n:]
 		select {

@@ -24,6 +24,8 @@ type request struct {
 	endpoint string // for statistics
 	began    time.Time
 	deadline int64 // of the node's clock
+	// passed: another node has passed it on, so it is not passed on again.
+	passed   bool
 	answered atomic.Bool
 	out      *responder
 }
@@ -61,11 +63,26 @@ func (r *request) finish(a answer, err error) {
 	_ = r.msg.RespondMsg(&nats.Msg{Header: a.header, Data: a.body})
 }
 
+// proposer is behind a proposal and is told once what became of it.
+type proposer interface {
+	// done: it was applied. On the applier's goroutine.
+	done(mvcc.Result)
+	// fail: it was not proposed, or nobody knows. On the consensus goroutine.
+	fail(error)
+}
+
+// reader is behind a linearizable read: it is served once, or fails.
+type reader interface {
+	run(*mvcc.Published)
+	fail(error)
+	// leadership is the term of which this node must still be the leader after
+	// the quorum round, 0 for none.
+	leadership() uint64
+}
+
 // writeRequest is a request whose command goes through the log.
 type writeRequest struct {
 	*request
-	// passed: another node has passed it on, so it is not passed on again.
-	passed bool
 	// render turns the command's result into the answer.
 	render func(mvcc.Result) (answer, error)
 }
@@ -93,9 +110,12 @@ func (w *writeRequest) done(res mvcc.Result) {
 // readRequest is a request that is served from a published state.
 type readRequest struct {
 	*request
+	term uint64 // see leadership
 	// serve makes the answer from the state.
 	serve func(*mvcc.Published) (answer, error)
 }
+
+func (r *readRequest) leadership() uint64 { return r.term }
 
 func (r *readRequest) run(p *mvcc.Published) {
 	a, err := r.serve(p)

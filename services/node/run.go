@@ -63,6 +63,7 @@ func (n *Node) startWorkers(wg *sync.WaitGroup, ctx context.Context) {
 	wg.Go(func() { n.consensus.run(ctx) })
 	wg.Go(func() { n.appender.run(ctx) })
 	wg.Go(func() { n.applier.run(ctx) })
+	wg.Go(func() { n.locks.run(ctx) })
 	wg.Go(func() { n.keeper.run(ctx) })
 	wg.Go(func() { n.follow(ctx) })
 	wg.Go(func() { n.expireReads(ctx) })
@@ -101,6 +102,8 @@ func (n *Node) handOver(ctx context.Context) {
 			}
 		}
 	}
+	n.locks.stop(ctx)
+	n.box.do(func(c *consensus) { c.holder.move() })
 	if err := n.service.drain(ctx); err != nil {
 		n.log.Warn("stopping: requests were left unanswered", "error", err)
 	}

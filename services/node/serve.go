@@ -30,7 +30,7 @@ type service struct {
 // start subscribes to what every node answers.
 func (s *service) start() error {
 	for _, op := range operations() {
-		if op.write {
+		if op.leader {
 			continue
 		}
 		if _, err := s.subscribe(op); err != nil {
@@ -107,7 +107,7 @@ func (s *service) toggle(subs *[]*nats.Subscription, want bool, subscribe func()
 
 func (s *service) subscribeWrites() (subs []*nats.Subscription, err error) {
 	for _, op := range operations() {
-		if !op.write {
+		if !op.leader {
 			continue
 		}
 		more, err := s.subscribe(op)
@@ -138,12 +138,18 @@ func (n *Node) newRequest(m *nats.Msg, endpoint string) *request {
 // handle takes a client's request, or one that another node passed on.
 func (n *Node) handle(op operation, m *nats.Msg, passed bool) {
 	req := n.newRequest(m, op.name)
+	req.passed = passed
 	c, err := op.parse(m)
 	if err == nil {
 		err = n.admit(c)
 	}
 	if err != nil {
 		req.fail(err)
+		return
+	}
+	if c.lead != nil {
+		req.deadline += int64(c.wait)
+		n.lead(leadRequest{req, c.lead})
 		return
 	}
 	if c.command == nil {
@@ -155,7 +161,7 @@ func (n *Node) handle(op operation, m *nats.Msg, passed bool) {
 		req.fail(err)
 		return
 	}
-	w := &writeRequest{request: req, passed: passed, render: c.render}
+	w := &writeRequest{request: req, render: c.render}
 	n.propose(replica.Proposal{Command: data, Deadline: req.deadline, Tag: w})
 }
 
@@ -177,12 +183,25 @@ func (n *Node) propose(p replica.Proposal) {
 		}
 	})
 	if full {
-		p.Tag.(*writeRequest).fail(api.Errorf(api.KindOverloaded, "too many writes wait on this node: try again later"))
+		p.Tag.(proposer).fail(api.Errorf(api.KindOverloaded, "too many writes wait on this node: try again later"))
+	}
+}
+
+// lead hands a request to the leader, if this node is it.
+func (n *Node) lead(l leadRequest) {
+	full := false
+	n.box.put(func(in *inputs) {
+		if full = len(in.leads) >= leadsMax; !full {
+			in.leads = append(in.leads, l)
+		}
+	})
+	if full {
+		l.fail(api.Errorf(api.KindOverloaded, "too many requests wait on this node: try again later"))
 	}
 }
 
 // read asks for a quorum round.
-func (n *Node) read(r *readRequest) {
+func (n *Node) read(r reader) {
 	deadline := n.clock() + int64(holdTimeout)
 	full := false
 	n.box.put(func(in *inputs) {
@@ -195,15 +214,15 @@ func (n *Node) read(r *readRequest) {
 	}
 }
 
-// passedOn takes a write that another node has passed on.
+// passedOn takes a request that another node has passed on.
 func (n *Node) passedOn(m *nats.Msg) {
 	for _, op := range operations() {
-		if op.write && matches(op.subjects[0], m.Subject) {
+		if op.leader && matches(op.subjects[0], m.Subject) {
 			n.handle(op, m, true)
 			return
 		}
 	}
-	respondError(m, api.Errorf(api.KindInternal, "another node passed on %s, which is no write", m.Subject))
+	respondError(m, api.Errorf(api.KindInternal, "another node passed on %s, which any node answers", m.Subject))
 }
 
 // matches reports whether a subject is pattern, which may end in ">".

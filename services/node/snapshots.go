@@ -138,7 +138,7 @@ func (s *snapshots) install(t *replica.AppendTask, b store.Batch) (err error) {
 		}
 		var m *mvcc.Machine
 		if m, err = mvcc.Open(n.store.State(), t.Snapshot.GetIndex()); err == nil {
-			n.adopt(m)
+			err = n.adopt(m)
 		}
 	}) {
 		return n.ctx.Err()

@@ -6,11 +6,11 @@ import (
 )
 
 // grows reports whether a command can make the store larger for good: a put
-// does, alone or in any branch of a transaction; deletes and compactions make
-// room.
+// does, alone or in any branch of a transaction, and so does a new lease;
+// deletes and compactions make room. No command makes nothing larger.
 func grows(c *command.Command) bool {
-	switch op := c.Op.(type) {
-	case *command.Command_Put:
+	switch op := c.GetOp().(type) {
+	case *command.Command_Put, *command.Command_LeaseGrant:
 		return true
 	case *command.Command_Txn:
 		return txnGrows(op.Txn)

@@ -87,7 +87,7 @@ func (n *Node) alarms(role *replica.Role) (kinds []string) {
 
 // admit refuses a write that grows the store while the disk is nearly full.
 func (n *Node) admit(c *call) error {
-	if c.command == nil || !n.lowSpace.Load() || !grows(c.command) {
+	if !n.lowSpace.Load() || !c.grows && !grows(c.command) {
 		return nil
 	}
 	return api.Errorf(api.KindNoSpace, "%s has %d MiB of disk left, less than --min-free-bytes (%d MiB): delete keys, compact, or give it more space",

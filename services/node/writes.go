@@ -18,7 +18,7 @@ func parsePut(m *nats.Msg) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := parseHeaders(m.Header, api.HeaderIfRevision, api.HeaderPrev, api.HeaderLease)
+	h, err := parseHeaders(m.Header, api.HeaderIfRevision, api.HeaderPrev, api.HeaderLease, api.HeaderTTL)
 	if err != nil {
 		return nil, err
 	}
@@ -27,6 +27,9 @@ func parsePut(m *nats.Msg) (*call, error) {
 		return nil, err
 	}
 	if req.Lease, err = h.lease(); err != nil {
+		return nil, err
+	}
+	if req.TtlMillis, err = h.ttl(); err != nil {
 		return nil, err
 	}
 	c := &command.Command{Op: &command.Command_Put{Put: req}}

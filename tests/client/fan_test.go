@@ -37,6 +37,11 @@ func newFan(t *testing.T) *fan {
 func (f *fan) commit(lost bool, keys ...string) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.put(lost, keys...)
+}
+
+// put is commit for who has the lock.
+func (f *fan) put(lost bool, keys ...string) int64 {
 	f.revision++
 	first := len(f.events)
 	for i, k := range keys {
@@ -51,11 +56,25 @@ func (f *fan) commit(lost bool, keys ...string) int64 {
 	return f.revision
 }
 
+// expire makes a revision that deletes a key because its time ran out.
+func (f *fan) expire(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.revision++
+	f.events = append(f.events, &kvpb.Event{
+		Type: kvpb.Event_DELETE, Expired: true, Kv: &kvpb.KeyValue{Key: []byte(key), ModRevision: f.revision}, Last: true})
+	f.publish(len(f.events) - 1)
+}
+
 func (f *fan) publish(i int) {
 	e := f.events[i]
 	tokens, full := subject.Event(e.GetKv().GetKey())
 	h := headers(api.HeaderEvent, api.EventPut, api.HeaderRevision, e.GetKv().GetModRevision(), api.HeaderSub, e.GetSub(),
 		api.HeaderCreateRevision, e.GetKv().GetCreateRevision(), api.HeaderVersion, 1, api.HeaderEpoch, f.epoch, api.HeaderSince, f.since(i, full))
+	if e.GetType() == kvpb.Event_DELETE {
+		h.Set(api.HeaderEvent, api.EventDelete)
+		h.Set(api.HeaderExpired, "true")
+	}
 	if !full {
 		h.Set(api.HeaderKey, subject.EscapeHeader(e.GetKv().GetKey()))
 	}

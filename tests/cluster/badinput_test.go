@@ -95,27 +95,31 @@ func TestBadInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, in := range badInputs() {
-		t.Run(in.name, func(t *testing.T) {
-			m, err := cl.Conn().RequestMsg(&nats.Msg{Subject: in.subject, Header: in.header, Data: []byte(in.body)}, 5*time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
-			e := api.ParseError(m.Header, m.Data)
-			if e == nil || e.Kind != in.kind || !strings.Contains(e.Message, in.says) {
-				t.Fatalf("answered %v %q, want %s with %q", e, m.Data, in.kind, in.says)
-			}
-			if code := m.Header.Get(api.HeaderServiceErrorCode); code != fmt.Sprint(in.kind.Code()) {
-				t.Errorf("code %q, want %d", code, in.kind.Code())
-			}
-			var body struct{ Kind, Message string }
-			if err := json.Unmarshal(m.Data, &body); err != nil || body.Kind != string(in.kind) || body.Message == "" {
-				t.Errorf("the body is %q (%v)", m.Data, err)
-			}
-		})
+		t.Run(in.name, func(t *testing.T) { refused(t, cl.Conn(), in) })
 	}
 	after, err := cl.Status(ctx)
 	if err != nil || after.Revision != before.Revision {
 		t.Errorf("the store went from revision %d to %d (%v)", before.Revision, after.Revision, err)
+	}
+}
+
+// refused sends a bad request and looks at its answer.
+func refused(t *testing.T, nc *nats.Conn, in badInput) {
+	t.Helper()
+	m, err := nc.RequestMsg(&nats.Msg{Subject: in.subject, Header: in.header, Data: []byte(in.body)}, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := api.ParseError(m.Header, m.Data)
+	if e == nil || e.Kind != in.kind || !strings.Contains(e.Message, in.says) {
+		t.Fatalf("answered %v %q, want %s with %q", e, m.Data, in.kind, in.says)
+	}
+	if code := m.Header.Get(api.HeaderServiceErrorCode); code != fmt.Sprint(in.kind.Code()) {
+		t.Errorf("code %q, want %d", code, in.kind.Code())
+	}
+	var body struct{ Kind, Message string }
+	if err := json.Unmarshal(m.Data, &body); err != nil || body.Kind != string(in.kind) || body.Message == "" {
+		t.Errorf("the body is %q (%v)", m.Data, err)
 	}
 }
 

@@ -299,3 +299,17 @@ func freePorts(t testing.TB, n int) (addresses []string) {
 
 // Args is the process's command line without the program.
 func (p *Process) Args() []string { return append([]string{}, p.args...) }
+
+// ResidentBytes is the memory that the running process occupies.
+func (p *Process) ResidentBytes() int64 {
+	p.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+		p.t.Fatal(err)
+	}
+	return resident * int64(os.Getpagesize())
+}

@@ -12,17 +12,25 @@ var comparisons = [...]string{
 
 func (r *reader) compare(m *kvpb.Compare) {
 	var keys span
-	targets := 0
+	var lock []byte
+	hasKeys, hasLock, targets := false, false, 0
 	r.object(func(name string) bool {
-		if keys.field(r, name) {
+		switch name {
+		case "op":
+			m.Result = kvpb.Compare_Result(r.oneOf(comparisons[:]))
+			return true
+		case "lock", "lock_base64":
+			lock, hasLock = r.bytes(name), true
 			return true
 		}
-		if name == "op" {
-			m.Result = kvpb.Compare_Result(r.oneOf(comparisons[:]))
+		if keys.field(r, name) {
+			hasKeys = true
 			return true
 		}
 		targets++
 		switch name {
+		case "fence":
+			m.Target, m.Number = kvpb.Compare_LOCK, r.int64()
 		case "create_revision":
 			m.Target, m.Number = kvpb.Compare_CREATE, r.int64()
 		case "mod_revision":
@@ -30,7 +38,7 @@ func (r *reader) compare(m *kvpb.Compare) {
 		case "version":
 			m.Target, m.Number = kvpb.Compare_VERSION, r.int64()
 		case "lease":
-			m.Target, m.Number = kvpb.Compare_LEASE, int64(r.hex())
+			m.Target, m.Number = kvpb.Compare_LEASE, r.leaseID()
 		case "value", "value_base64":
 			m.Target, m.Value = kvpb.Compare_VALUE, r.bytes(name)
 		default:
@@ -38,15 +46,29 @@ func (r *reader) compare(m *kvpb.Compare) {
 		}
 		return true
 	})
-	if targets != 1 {
-		r.fail("want exactly one of create_revision, mod_revision, version, value and lease")
+	switch {
+	case hasLock || m.Target == kvpb.Compare_LOCK:
+		if !hasLock || m.Target != kvpb.Compare_LOCK || hasKeys || targets != 1 {
+			r.fail("want lock and fence together, and nothing else but op")
+		}
+		m.Key = lock
+		return
+	case targets != 1:
+		r.fail("want a key and exactly one of create_revision, mod_revision, version, value and lease, or a lock and its fence")
 	}
 	m.Key, m.RangeEnd = keys.keys(r)
 }
 
 func (w *writer) compare(m *kvpb.Compare) {
 	w.object(func() {
-		w.span(m.Key, m.RangeEnd)
+		switch {
+		case m.Target != kvpb.Compare_LOCK:
+			w.span(m.Key, m.RangeEnd)
+		case len(m.RangeEnd) > 0:
+			w.fail("a lock is no range")
+		default:
+			w.bytes("lock", m.Key)
+		}
 		if m.Result != kvpb.Compare_EQUAL {
 			w.oneOf("op", comparisons[:], int(m.Result))
 		}
@@ -58,9 +80,11 @@ func (w *writer) compare(m *kvpb.Compare) {
 		case kvpb.Compare_VERSION:
 			w.int("version", m.Number)
 		case kvpb.Compare_LEASE:
-			w.hex("lease", uint64(m.Number))
+			w.leaseID("lease", m.Number)
 		case kvpb.Compare_VALUE:
 			w.bytes("value", m.Value)
+		case kvpb.Compare_LOCK:
+			w.int("fence", m.Number)
 		default:
 			w.fail("unknown compare target %d", m.Target)
 		}

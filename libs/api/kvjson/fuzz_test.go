@@ -3,7 +3,9 @@ package kvjson_test
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -17,9 +19,13 @@ import (
 var messages = []proto.Message{
 	&kvpb.RangeRequest{}, &kvpb.PutRequest{}, &kvpb.DeleteRangeRequest{}, &kvpb.TxnRequest{}, &kvpb.CompactRequest{},
 	&kvpb.HistoryRequest{}, &kvpb.SyncRequest{}, &kvpb.StatusRequest{},
+	&kvpb.LeaseGrantRequest{}, &kvpb.LeaseRevokeRequest{}, &kvpb.LeaseKeepAliveRequest{}, &kvpb.LeaseInfoRequest{}, &kvpb.LeaseListRequest{},
+	&kvpb.LockRequest{}, &kvpb.UnlockRequest{}, &kvpb.ProclaimRequest{}, &kvpb.LeaderRequest{},
 	&kvpb.RangeResponse{}, &kvpb.PutResponse{}, &kvpb.DeleteRangeResponse{}, &kvpb.TxnResponse{}, &kvpb.CompactResponse{},
 	&kvpb.HistoryResponse{}, &kvpb.SyncResponse{}, &kvpb.StatusResponse{},
-	&kvpb.KeyValue{}, &kvpb.Event{}, &kvpb.Error{},
+	&kvpb.LeaseGrantResponse{}, &kvpb.LeaseRevokeResponse{}, &kvpb.LeaseKeepAliveResponse{}, &kvpb.LeaseInfoResponse{}, &kvpb.LeaseListResponse{},
+	&kvpb.LockResponse{}, &kvpb.UnlockResponse{}, &kvpb.ProclaimResponse{}, &kvpb.LeaderResponse{},
+	&kvpb.KeyValue{}, &kvpb.LeaseState{}, &kvpb.Event{}, &kvpb.Error{},
 }
 
 // Whatever a message says, its JSON says: no field is forgotten in either
@@ -71,10 +77,10 @@ func fill(r *rand.Rand, m protoreflect.Message, depth int) {
 				if depth <= 0 {
 					break
 				}
-				if f.Kind() == protoreflect.StringKind {
-					m.Mutable(f).List().Append(scalar(r, f))
-				} else {
+				if f.Kind() == protoreflect.MessageKind {
 					fill(r, m.Mutable(f).List().AppendMutable().Message(), depth-1)
+				} else {
+					m.Mutable(f).List().Append(scalar(r, f))
 				}
 			}
 		case f.Kind() == protoreflect.MessageKind:
@@ -85,10 +91,14 @@ func fill(r *rand.Rand, m protoreflect.Message, depth int) {
 	}
 	switch m := m.Interface().(type) {
 	case *kvpb.Compare:
-		// A comparison has one operand.
-		if m.Target == kvpb.Compare_VALUE {
+		// A comparison has one operand, and a lock is no range.
+		switch m.Target {
+		case kvpb.Compare_VALUE:
 			m.Number = 0
-		} else {
+		case kvpb.Compare_LOCK:
+			m.RangeEnd = nil
+			fallthrough
+		default:
 			m.Value = nil
 		}
 	case *kvpb.Position:
@@ -96,11 +106,17 @@ func fill(r *rand.Rand, m protoreflect.Message, depth int) {
 	}
 }
 
+// longestMillis is the longest duration that has a form.
+const longestMillis = math.MaxInt64 / 1_000_000
+
 func scalar(r *rand.Rand, f protoreflect.FieldDescriptor) protoreflect.Value {
 	switch f.Kind() {
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(r.IntN(2) == 0)
 	case protoreflect.Int64Kind:
+		if strings.HasSuffix(string(f.Name()), "_millis") {
+			return protoreflect.ValueOfInt64(r.Int64N(2*longestMillis+1) - longestMillis)
+		}
 		return protoreflect.ValueOfInt64(int64(r.Uint64() >> r.IntN(64)))
 	case protoreflect.Uint64Kind:
 		return protoreflect.ValueOfUint64(r.Uint64() >> r.IntN(64))
@@ -145,24 +161,42 @@ func fuzz(f *testing.F, m proto.Message) {
 	})
 }
 
-func FuzzRange(f *testing.F)           { fuzz(f, &kvpb.RangeRequest{}) }
-func FuzzPut(f *testing.F)             { fuzz(f, &kvpb.PutRequest{}) }
-func FuzzDelete(f *testing.F)          { fuzz(f, &kvpb.DeleteRangeRequest{}) }
-func FuzzTxn(f *testing.F)             { fuzz(f, &kvpb.TxnRequest{}) }
-func FuzzCompact(f *testing.F)         { fuzz(f, &kvpb.CompactRequest{}) }
-func FuzzHistory(f *testing.F)         { fuzz(f, &kvpb.HistoryRequest{}) }
-func FuzzSync(f *testing.F)            { fuzz(f, &kvpb.SyncRequest{}) }
-func FuzzStatus(f *testing.F)          { fuzz(f, &kvpb.StatusRequest{}) }
-func FuzzRangeResponse(f *testing.F)   { fuzz(f, &kvpb.RangeResponse{}) }
-func FuzzPutResponse(f *testing.F)     { fuzz(f, &kvpb.PutResponse{}) }
-func FuzzDeleteResponse(f *testing.F)  { fuzz(f, &kvpb.DeleteRangeResponse{}) }
-func FuzzTxnResponse(f *testing.F)     { fuzz(f, &kvpb.TxnResponse{}) }
-func FuzzCompactResponse(f *testing.F) { fuzz(f, &kvpb.CompactResponse{}) }
-func FuzzHistoryResponse(f *testing.F) { fuzz(f, &kvpb.HistoryResponse{}) }
-func FuzzSyncResponse(f *testing.F)    { fuzz(f, &kvpb.SyncResponse{}) }
-func FuzzStatusResponse(f *testing.F)  { fuzz(f, &kvpb.StatusResponse{}) }
-func FuzzEvent(f *testing.F)           { fuzz(f, &kvpb.Event{}) }
-func FuzzError(f *testing.F)           { fuzz(f, &kvpb.Error{}) }
+func FuzzRange(f *testing.F)                  { fuzz(f, &kvpb.RangeRequest{}) }
+func FuzzPut(f *testing.F)                    { fuzz(f, &kvpb.PutRequest{}) }
+func FuzzDelete(f *testing.F)                 { fuzz(f, &kvpb.DeleteRangeRequest{}) }
+func FuzzTxn(f *testing.F)                    { fuzz(f, &kvpb.TxnRequest{}) }
+func FuzzCompact(f *testing.F)                { fuzz(f, &kvpb.CompactRequest{}) }
+func FuzzHistory(f *testing.F)                { fuzz(f, &kvpb.HistoryRequest{}) }
+func FuzzSync(f *testing.F)                   { fuzz(f, &kvpb.SyncRequest{}) }
+func FuzzStatus(f *testing.F)                 { fuzz(f, &kvpb.StatusRequest{}) }
+func FuzzRangeResponse(f *testing.F)          { fuzz(f, &kvpb.RangeResponse{}) }
+func FuzzPutResponse(f *testing.F)            { fuzz(f, &kvpb.PutResponse{}) }
+func FuzzDeleteResponse(f *testing.F)         { fuzz(f, &kvpb.DeleteRangeResponse{}) }
+func FuzzTxnResponse(f *testing.F)            { fuzz(f, &kvpb.TxnResponse{}) }
+func FuzzCompactResponse(f *testing.F)        { fuzz(f, &kvpb.CompactResponse{}) }
+func FuzzHistoryResponse(f *testing.F)        { fuzz(f, &kvpb.HistoryResponse{}) }
+func FuzzSyncResponse(f *testing.F)           { fuzz(f, &kvpb.SyncResponse{}) }
+func FuzzStatusResponse(f *testing.F)         { fuzz(f, &kvpb.StatusResponse{}) }
+func FuzzLeaseGrant(f *testing.F)             { fuzz(f, &kvpb.LeaseGrantRequest{}) }
+func FuzzLeaseRevoke(f *testing.F)            { fuzz(f, &kvpb.LeaseRevokeRequest{}) }
+func FuzzLeaseKeepAlive(f *testing.F)         { fuzz(f, &kvpb.LeaseKeepAliveRequest{}) }
+func FuzzLeaseInfo(f *testing.F)              { fuzz(f, &kvpb.LeaseInfoRequest{}) }
+func FuzzLeaseList(f *testing.F)              { fuzz(f, &kvpb.LeaseListRequest{}) }
+func FuzzLock(f *testing.F)                   { fuzz(f, &kvpb.LockRequest{}) }
+func FuzzUnlock(f *testing.F)                 { fuzz(f, &kvpb.UnlockRequest{}) }
+func FuzzProclaim(f *testing.F)               { fuzz(f, &kvpb.ProclaimRequest{}) }
+func FuzzLeader(f *testing.F)                 { fuzz(f, &kvpb.LeaderRequest{}) }
+func FuzzLeaseGrantResponse(f *testing.F)     { fuzz(f, &kvpb.LeaseGrantResponse{}) }
+func FuzzLeaseRevokeResponse(f *testing.F)    { fuzz(f, &kvpb.LeaseRevokeResponse{}) }
+func FuzzLeaseKeepAliveResponse(f *testing.F) { fuzz(f, &kvpb.LeaseKeepAliveResponse{}) }
+func FuzzLeaseInfoResponse(f *testing.F)      { fuzz(f, &kvpb.LeaseInfoResponse{}) }
+func FuzzLeaseListResponse(f *testing.F)      { fuzz(f, &kvpb.LeaseListResponse{}) }
+func FuzzLockResponse(f *testing.F)           { fuzz(f, &kvpb.LockResponse{}) }
+func FuzzUnlockResponse(f *testing.F)         { fuzz(f, &kvpb.UnlockResponse{}) }
+func FuzzProclaimResponse(f *testing.F)       { fuzz(f, &kvpb.ProclaimResponse{}) }
+func FuzzLeaderResponse(f *testing.F)         { fuzz(f, &kvpb.LeaderResponse{}) }
+func FuzzEvent(f *testing.F)                  { fuzz(f, &kvpb.Event{}) }
+func FuzzError(f *testing.F)                  { fuzz(f, &kvpb.Error{}) }
 
 func FuzzList(f *testing.F) {
 	for _, s := range []string{``, `{"limit":1}`, token("\x01\x00\x00\x00\x00\x00\x00\x00\x0c/db/a"), token("\x02"), `{"continue":"\`} {

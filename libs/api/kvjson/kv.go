@@ -19,7 +19,9 @@ func (r *reader) keyValue(m *kvpb.KeyValue) {
 		case "version":
 			m.Version = r.int64()
 		case "lease":
-			m.Lease = int64(r.hex())
+			m.Lease = r.leaseID()
+		case "ttl":
+			m.TtlMillis = r.millis()
 		default:
 			return false
 		}
@@ -36,7 +38,8 @@ func (w *writer) keyValue(m *kvpb.KeyValue) {
 		w.number("create_revision", m.CreateRevision)
 		w.number("mod_revision", m.ModRevision)
 		w.number("version", m.Version)
-		w.lease(m.Lease)
+		w.optionalLease("lease", m.Lease)
+		w.optionalMillis("ttl", m.TtlMillis)
 	})
 }
 
@@ -86,6 +89,8 @@ func (r *reader) event(m *kvpb.Event) {
 			m.Sub = r.int64()
 		case "last":
 			m.Last = r.bool()
+		case "expired":
+			m.Expired = r.bool()
 		default:
 			return false
 		}
@@ -107,6 +112,7 @@ func (w *writer) event(m *kvpb.Event) {
 		default:
 			w.fail("event of unknown type %d", m.Type)
 		}
+		w.flag("expired", m.Expired)
 		w.optionalKV("kv", m.Kv)
 		w.optionalKV("prev", m.PrevKv)
 		w.int("revision", m.GetKv().GetModRevision())

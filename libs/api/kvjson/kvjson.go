@@ -21,23 +21,30 @@ import (
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 )
 
-// Unmarshal reads the JSON form of m, replacing what m held. Requests and
-// answers of kv.range, put, delete-range, txn, compact, history, sync and
-// status are known, as are KeyValue, Event and Error. An empty body is an empty
-// history, sync or status request. The error is an *api.Error.
+// Unmarshal reads the JSON form of m, replacing what m held. Every request and
+// answer of the contract is known but for the raw ones, the watch service's feed
+// and its grants; so are KeyValue, LeaseState, Event and Error. An empty body is an empty
+// history, sync, status or lease list request. The error is an *api.Error.
 func Unmarshal(data []byte, m proto.Message) error {
-	r := &reader{data: data, lenient: true}
-	switch m.(type) {
-	case *kvpb.HistoryRequest, *kvpb.SyncRequest, *kvpb.StatusRequest:
-		if len(data) == 0 {
-			proto.Reset(m)
+	proto.Reset(m)
+	if len(data) == 0 {
+		switch m.(type) {
+		case *kvpb.HistoryRequest, *kvpb.SyncRequest, *kvpb.StatusRequest, *kvpb.LeaseListRequest:
 			return nil
 		}
-		r.lenient = false
-	case *kvpb.RangeRequest, *kvpb.PutRequest, *kvpb.DeleteRangeRequest, *kvpb.TxnRequest, *kvpb.CompactRequest:
-		r.lenient = false
 	}
-	proto.Reset(m)
+	r := &reader{data: data}
+	if !r.request(m) {
+		r.lenient = true
+		if !r.answer(m) {
+			return noForm(m)
+		}
+	}
+	return r.finish()
+}
+
+// request reads m; false if it is no request.
+func (r *reader) request(m proto.Message) bool {
 	switch m := m.(type) {
 	case *kvpb.RangeRequest:
 		r.rangeRequest(m)
@@ -53,8 +60,35 @@ func Unmarshal(data []byte, m proto.Message) error {
 		r.historyRequest(m)
 	case *kvpb.SyncRequest:
 		r.syncRequest(m)
+	case *kvpb.LeaseGrantRequest:
+		r.leaseGrantRequest(m)
+	case *kvpb.LeaseRevokeRequest:
+		r.leaseRevokeRequest(m)
+	case *kvpb.LeaseKeepAliveRequest:
+		r.keepAliveRequest(m)
+	case *kvpb.LeaseInfoRequest:
+		r.leaseInfoRequest(m)
+	case *kvpb.LeaseListRequest:
+		r.leaseListRequest(m)
+	case *kvpb.LockRequest:
+		r.lockRequest(m)
+	case *kvpb.UnlockRequest:
+		r.unlockRequest(m)
+	case *kvpb.ProclaimRequest:
+		r.proclaimRequest(m)
+	case *kvpb.LeaderRequest:
+		r.leaderRequest(m)
 	case *kvpb.StatusRequest:
 		r.object(unknown)
+	default:
+		return false
+	}
+	return true
+}
+
+// answer reads m; false if it is no answer and no part of one.
+func (r *reader) answer(m proto.Message) bool {
+	switch m := m.(type) {
 	case *kvpb.RangeResponse:
 		r.rangeResponse(m)
 	case *kvpb.PutResponse:
@@ -71,6 +105,26 @@ func Unmarshal(data []byte, m proto.Message) error {
 		r.syncResponse(m)
 	case *kvpb.StatusResponse:
 		r.statusResponse(m)
+	case *kvpb.LeaseGrantResponse:
+		r.leaseGrantResponse(m)
+	case *kvpb.LeaseRevokeResponse:
+		r.leaseRevokeResponse(m)
+	case *kvpb.LeaseKeepAliveResponse:
+		r.keepAliveResponse(m)
+	case *kvpb.LeaseInfoResponse:
+		r.leaseInfoResponse(m)
+	case *kvpb.LeaseListResponse:
+		r.leaseListResponse(m)
+	case *kvpb.LockResponse:
+		r.lockResponse(m)
+	case *kvpb.UnlockResponse:
+		m.Revision = r.revisionOnly()
+	case *kvpb.ProclaimResponse:
+		m.Revision = r.revisionOnly()
+	case *kvpb.LeaderResponse:
+		r.leaderResponse(m)
+	case *kvpb.LeaseState:
+		r.leaseState(m)
 	case *kvpb.KeyValue:
 		r.keyValue(m)
 	case *kvpb.Event:
@@ -78,9 +132,9 @@ func Unmarshal(data []byte, m proto.Message) error {
 	case *kvpb.Error:
 		r.errorBody(m)
 	default:
-		return noForm(m)
+		return false
 	}
-	return r.finish()
+	return true
 }
 
 // Marshal is the JSON form of m, of the messages that Unmarshal knows. It fails,
@@ -88,6 +142,13 @@ func Unmarshal(data []byte, m proto.Message) error {
 // answer can be, such as an operation of no kind.
 func Marshal(m proto.Message) ([]byte, error) {
 	w := &writer{b: make([]byte, 0, 64+proto.Size(m)*3/2)}
+	if !w.request(m) && !w.answer(m) {
+		return nil, noForm(m)
+	}
+	return w.finish()
+}
+
+func (w *writer) request(m proto.Message) bool {
 	switch m := m.(type) {
 	case *kvpb.RangeRequest:
 		w.rangeRequest(m)
@@ -103,8 +164,34 @@ func Marshal(m proto.Message) ([]byte, error) {
 		w.historyRequest(m)
 	case *kvpb.SyncRequest:
 		w.syncRequest(m)
+	case *kvpb.LeaseGrantRequest:
+		w.leaseGrantRequest(m)
+	case *kvpb.LeaseRevokeRequest:
+		w.leaseRevokeRequest(m)
+	case *kvpb.LeaseKeepAliveRequest:
+		w.keepAliveRequest(m)
+	case *kvpb.LeaseInfoRequest:
+		w.leaseInfoRequest(m)
+	case *kvpb.LeaseListRequest:
+		w.leaseListRequest(m)
+	case *kvpb.LockRequest:
+		w.lockRequest(m)
+	case *kvpb.UnlockRequest:
+		w.unlockRequest(m)
+	case *kvpb.ProclaimRequest:
+		w.proclaimRequest(m)
+	case *kvpb.LeaderRequest:
+		w.leaderRequest(m)
 	case *kvpb.StatusRequest:
 		w.object(func() {})
+	default:
+		return false
+	}
+	return true
+}
+
+func (w *writer) answer(m proto.Message) bool {
+	switch m := m.(type) {
 	case *kvpb.RangeResponse:
 		w.rangeResponse(m, answer)
 	case *kvpb.PutResponse:
@@ -121,6 +208,26 @@ func Marshal(m proto.Message) ([]byte, error) {
 		w.syncResponse(m)
 	case *kvpb.StatusResponse:
 		w.statusResponse(m)
+	case *kvpb.LeaseGrantResponse:
+		w.leaseGrantResponse(m)
+	case *kvpb.LeaseRevokeResponse:
+		w.leaseRevokeResponse(m)
+	case *kvpb.LeaseKeepAliveResponse:
+		w.keepAliveResponse(m)
+	case *kvpb.LeaseInfoResponse:
+		w.leaseInfoResponse(m)
+	case *kvpb.LeaseListResponse:
+		w.leaseListResponse(m)
+	case *kvpb.LockResponse:
+		w.lockResponse(m)
+	case *kvpb.UnlockResponse:
+		w.revisionOnly(m.Revision)
+	case *kvpb.ProclaimResponse:
+		w.revisionOnly(m.Revision)
+	case *kvpb.LeaderResponse:
+		w.leaderResponse(m)
+	case *kvpb.LeaseState:
+		w.leaseState(m)
 	case *kvpb.KeyValue:
 		w.keyValue(m)
 	case *kvpb.Event:
@@ -128,9 +235,9 @@ func Marshal(m proto.Message) ([]byte, error) {
 	case *kvpb.Error:
 		w.errorBody(m)
 	default:
-		return nil, noForm(m)
+		return false
 	}
-	return w.finish()
+	return true
 }
 
 func noForm(m proto.Message) error {

@@ -14,12 +14,22 @@ import (
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 )
 
+// protocol is the protocol document, all of it.
+func protocol(t *testing.T) (text []byte) {
+	t.Helper()
+	for _, name := range []string{"../PROTOCOL.md", "../LEASES.md"} {
+		part, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, part...)
+	}
+	return text
+}
+
 // The examples of the protocol document are what the codec reads and writes.
 func TestProtocolExamples(t *testing.T) {
-	document, err := os.ReadFile("../PROTOCOL.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	document := protocol(t)
 	shown := map[string]bool{}
 	for _, block := range regexp.MustCompile("(?s)```json ([A-Za-z]+)\n(.*?)```").FindAllSubmatch(document, -1) {
 		name, text := string(block[1]), block[2]
@@ -54,7 +64,7 @@ func TestProtocolExamples(t *testing.T) {
 	}
 	for _, m := range messages {
 		name := string(m.ProtoReflect().Descriptor().Name())
-		if !shown[name] && !strings.HasPrefix(name, "Put") && name != "StatusRequest" && name != "KeyValue" && name != "Event" {
+		if !shown[name] && !strings.HasPrefix(name, "Put") && name != "StatusRequest" && name != "KeyValue" && name != "LeaseState" && name != "Event" {
 			t.Errorf("the document has no example of %s", name)
 		}
 	}
@@ -77,18 +87,40 @@ func messageNamed(name string) proto.Message {
 	return nil
 }
 
-// The transaction of the quick start, as it is typed.
-func TestProtocolQuickStart(t *testing.T) {
-	document, err := os.ReadFile("../PROTOCOL.md")
-	if err != nil {
-		t.Fatal(err)
+// The commands of the document, as they are typed.
+func TestProtocolCommands(t *testing.T) {
+	document := protocol(t)
+	bodies := map[string]proto.Message{
+		"kv.txn": &kvpb.TxnRequest{}, "kv.admin.status": &kvpb.StatusRequest{}, "kv.history.": &kvpb.HistoryRequest{},
+		"kv.lease.grant": &kvpb.LeaseGrantRequest{}, "kv.lease.revoke": &kvpb.LeaseRevokeRequest{}, "kv.lease.keepalive": &kvpb.LeaseKeepAliveRequest{},
+		"kv.lease.info": &kvpb.LeaseInfoRequest{}, "kv.lease.list": &kvpb.LeaseListRequest{},
+		"kv.lock.": &kvpb.LockRequest{}, "kv.unlock.": &kvpb.UnlockRequest{},
+		"kv.elect.campaign": &kvpb.LockRequest{}, "kv.elect.resign": &kvpb.UnlockRequest{}, "kv.elect.proclaim": &kvpb.ProclaimRequest{},
+		"kv.elect.leader": &kvpb.LeaderRequest{}, "kv.elect.observe": &kvpb.LeaderRequest{},
 	}
-	typed := regexp.MustCompile(`(?s)nats req kv\.txn '(.*?)'`).FindSubmatch(document)
-	if typed == nil {
-		t.Fatal("the quick start has no transaction")
+	// A body is in single quotes, with shell variables between two of them.
+	commands := regexp.MustCompile(`nats req [^\n]*?(kv\.[a-z.-]+)[^ ]* '((?:[^']|'\$\w+')*)'`).FindAllSubmatch(document, -1)
+	seen := map[string]bool{}
+	for _, c := range commands {
+		subject, body := string(c[1]), regexp.MustCompile(`'\$\w+'`).ReplaceAll(c[2], []byte("0000000000000012"))
+		for prefix, m := range bodies {
+			if !strings.HasPrefix(subject, prefix) {
+				continue
+			}
+			seen[prefix] = true
+			if err := kvjson.Unmarshal(fenceOf(body), m); err != nil {
+				t.Errorf("%s: %v", c[0], err)
+			}
+		}
 	}
-	m := &kvpb.TxnRequest{}
-	if err := kvjson.Unmarshal(typed[1], m); err != nil || len(m.Compare) != 1 || len(m.Success) != 1 || len(m.Failure) != 1 {
-		t.Errorf("%v, %v", m, err)
+	for prefix := range bodies {
+		if !seen[prefix] {
+			t.Errorf("no command for %s", prefix)
+		}
 	}
+}
+
+// fenceOf makes a fence of what stands for a shell variable.
+func fenceOf(body []byte) []byte {
+	return bytes.ReplaceAll(body, []byte(`"fence":"0000000000000012"`), []byte(`"fence":"12"`))
 }

@@ -14,7 +14,7 @@ import (
 func TestRefused(t *testing.T) {
 	deep := strings.Repeat(`{"then":[{"txn":`, 200) + `{}` + strings.Repeat(`}]}`, 200)
 	rng, txn, hist := &kvpb.RangeRequest{}, &kvpb.TxnRequest{}, &kvpb.HistoryRequest{}
-	put := &kvpb.PutRequest{}
+	put, grant := &kvpb.PutRequest{}, &kvpb.LeaseGrantRequest{}
 	for _, c := range []struct {
 		m    proto.Message
 		body string
@@ -87,11 +87,20 @@ func TestRefused(t *testing.T) {
 		{&kvpb.StatusRequest{}, `{"x":1}`, `$.x: unknown field`},
 		{txn, `{"if":{}}`, `$.if: want '[', got an object`},
 		{txn, `{"if":[1]}`, `$.if[0]: want '{', got '1'`},
-		{txn, `{"if":[{"key":"/k"}]}`, `$.if[0]: want exactly one of create_revision`},
-		{txn, `{"if":[{"key":"/k","version":1,"lease":"0000000000000001"}]}`, `$.if[0]: want exactly one of create_revision`},
+		{txn, `{"if":[{"key":"/k"}]}`, `$.if[0]: want a key and exactly one of create_revision`},
+		{txn, `{"if":[{"key":"/k","version":1,"lease":"0000000000000001"}]}`, `$.if[0]: want a key and exactly one of create_revision`},
 		{txn, `{"if":[{"key":"/k","value":"","value_base64":""}]}`, `$.if[0].value_base64: given twice`},
 		{txn, `{"if":[{"key":"/k","version":1,"op":"=="}]}`, `$.if[0].op: want one of ["=" ">" "<" "!="]`},
 		{txn, `{"if":[{"key":"/k","version":1,"foo":1}]}`, `$.if[0].foo: unknown field`},
+		{txn, `{"if":[{"lock":"/l"}]}`, `$.if[0]: want lock and fence together`},
+		{txn, `{"if":[{"fence":1}]}`, `$.if[0]: want lock and fence together`},
+		{txn, `{"if":[{"key":"/l","fence":1}]}`, `$.if[0]: want lock and fence together`},
+		{txn, `{"if":[{"lock":"/l","fence":1,"key":"/l"}]}`, `$.if[0]: want lock and fence together`},
+		{txn, `{"if":[{"lock":"/l","fence":1,"prefix":true}]}`, `$.if[0]: want lock and fence together`},
+		{txn, `{"if":[{"lock":"/l","version":1}]}`, `$.if[0]: want lock and fence together`},
+		{txn, `{"if":[{"lock":"/l","version":1,"fence":1}]}`, `$.if[0]: want lock and fence together`},
+		{txn, `{"if":[{"lock":"/l","fence":1,"version":1}]}`, `$.if[0]: want lock and fence together`},
+		{txn, `{"if":[{"lock":"/l","lock_base64":"L2w=","fence":1}]}`, `$.if[0].lock_base64: given twice`},
 		{txn, `{"then":[{}]}`, `$.then[0]: want exactly one of get, put, delete and txn`},
 		{txn, `{"then":[{"get":{"key":"/a"}},{"get":{"key":"/a"},"put":{"key":"/b"}}]}`, `$.then[1]: want exactly one of get, put, delete and txn`},
 		{txn, `{"then":[{"get":{"key":"/a"},"get":{"key":"/b"}}]}`, `$.then[0].get: given twice`},
@@ -105,6 +114,29 @@ func TestRefused(t *testing.T) {
 		{hist, `{"since":"-1.0"}`, `$.since: position`},
 		{hist, `{"since":"` + strings.Repeat("1", 5000) + `"}`, `$.since: position`},
 		{hist, `{"since":null}`, `$.since: want a string`},
+		{grant, ``, `$: want '{', got the end of the body`},
+		{grant, `{"ttl":5}`, `$.ttl: want a string, got '5'`},
+		{grant, `{"ttl":"5"}`, `$.ttl: want a duration in a string`},
+		{grant, `{"ttl":""}`, `$.ttl: want a duration in a string`},
+		{grant, `{"ttl":"5 s"}`, `$.ttl: want a duration in a string`},
+		{grant, `{"ttl":"1d"}`, `$.ttl: want a duration in a string`},
+		{grant, `{"ttl":"9999999h"}`, `$.ttl: want a duration in a string`},
+		{grant, `{"ttl":"` + strings.Repeat("1", 5000) + `s"}`, `$.ttl: want a duration in a string`},
+		{grant, `{"ttl":"1.5ms"}`, `$.ttl: want a duration of whole milliseconds`},
+		{grant, `{"ttl":"5s","id":1}`, `$.id: want a string`},
+		{grant, `{"ttl":"5s","id":"1"}`, `$.id: want 16 hex digits`},
+		{grant, `{"ttl":"5s","lease":"0000000000000001"}`, `$.lease: unknown field`},
+		{&kvpb.LeaseKeepAliveRequest{}, `{"ids":["0000000000000001",2]}`, `$.ids[1]: want a string`},
+		{&kvpb.LeaseRevokeRequest{}, `{"ids":[]}`, `$.ids: unknown field`},
+		{&kvpb.LeaseInfoRequest{}, `{"keys":1}`, `$.keys: want true or false`},
+		{&kvpb.LeaseListRequest{}, `{"after":"x"}`, `$.after: want 16 hex digits`},
+		{&kvpb.LockRequest{}, `{"key":"/l"}`, `$.key: unknown field`},
+		{&kvpb.LockRequest{}, `{"name":"/l","name_base64":"L2w="}`, `$.name_base64: given twice`},
+		{&kvpb.LockRequest{}, `{"wait":10}`, `$.wait: want a string`},
+		{&kvpb.UnlockRequest{}, `{"ttl":"5s"}`, `$.ttl: unknown field`},
+		{&kvpb.UnlockRequest{}, `{"fence":"x"}`, `$.fence: want an integer`},
+		{&kvpb.ProclaimRequest{}, `{"wait":"5s"}`, `$.wait: unknown field`},
+		{&kvpb.LeaderRequest{}, `{"lease":"0000000000000001"}`, `$.lease: unknown field`},
 		// Answers.
 		{&kvpb.Event{}, `{"type":"created"}`, `$.type: want "put" or "delete"`},
 		{&kvpb.Event{}, `{"revision":"3","kv":{"key":"/k","mod_revision":"4"}}`, `$: revision 3 is not its key's mod_revision 4`},
@@ -130,7 +162,10 @@ func TestMarshalRefuses(t *testing.T) {
 		"order":            &kvpb.RangeRequest{SortOrder: 9},
 		"sort":             &kvpb.RangeRequest{SortTarget: -1},
 		"comparison":       &kvpb.TxnRequest{Compare: []*kvpb.Compare{{Result: 4}}},
-		"target":           &kvpb.TxnRequest{Compare: []*kvpb.Compare{{Target: 5}}},
+		"target":           &kvpb.TxnRequest{Compare: []*kvpb.Compare{{Target: 6}}},
+		"range of locks":   &kvpb.TxnRequest{Compare: []*kvpb.Compare{{Target: kvpb.Compare_LOCK, RangeEnd: []byte("b")}}},
+		"long":             &kvpb.LeaseGrantRequest{TtlMillis: longestMillis + 1},
+		"long past":        &kvpb.LeaseGrantRequest{TtlMillis: -longestMillis - 1},
 		"event":            &kvpb.Event{Type: 2},
 	} {
 		if got, err := kvjson.Marshal(m); api.KindOf(err) != api.KindBadRequest {

@@ -10,7 +10,9 @@ func (r *reader) putRequest(m *kvpb.PutRequest) {
 		case "value", "value_base64":
 			m.Value = r.bytes(name)
 		case "lease":
-			m.Lease = int64(r.hex())
+			m.Lease = r.leaseID()
+		case "ttl":
+			m.TtlMillis = r.millis()
 		case "prev":
 			m.PrevKv = r.bool()
 		case "ignore_value":
@@ -30,7 +32,8 @@ func (w *writer) putRequest(m *kvpb.PutRequest) {
 		if len(m.Value) > 0 || !m.IgnoreValue {
 			w.bytes("value", m.Value)
 		}
-		w.lease(m.Lease)
+		w.optionalLease("lease", m.Lease)
+		w.optionalMillis("ttl", m.TtlMillis)
 		w.flag("prev", m.PrevKv)
 		w.flag("ignore_value", m.IgnoreValue)
 		w.flag("ignore_lease", m.IgnoreLease)

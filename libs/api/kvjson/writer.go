@@ -108,18 +108,15 @@ func (w *writer) flag(name string, v bool) {
 
 func (w *writer) hex(name string, n uint64) {
 	w.name(name)
+	w.hexDigits(n)
+}
+
+func (w *writer) hexDigits(n uint64) {
 	w.b = append(w.b, '"')
 	for shift := 60; shift >= 0; shift -= 4 {
 		w.b = append(w.b, lowerHex[n>>shift&15])
 	}
 	w.b = append(w.b, '"')
-}
-
-// lease is hex, left out if there is none.
-func (w *writer) lease(id int64) {
-	if id != 0 {
-		w.hex("lease", uint64(id))
-	}
 }
 
 // bytes writes text under name, or base64 under its other name.

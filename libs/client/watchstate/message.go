@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
@@ -23,8 +24,10 @@ func ParseLive(subj string, header map[string][]string, body []byte, depth int) 
 		kv.CreateRevision = h.number(api.HeaderCreateRevision)
 		kv.Version = h.number(api.HeaderVersion)
 		kv.Lease = h.lease()
+		kv.TtlMillis = h.ttl()
 	case api.EventDelete:
 		l.Event.Type = kvpb.Event_DELETE
+		l.Event.Expired = h.get(api.HeaderExpired) == "true"
 	default:
 		h.fail(api.HeaderEvent, kind)
 	}
@@ -83,6 +86,18 @@ func (h *fields) lease() int64 {
 		h.fail(api.HeaderLease, v)
 	}
 	return int64(id)
+}
+
+func (h *fields) ttl() int64 {
+	v := h.get(api.HeaderTTL)
+	if v == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		h.fail(api.HeaderTTL, v)
+	}
+	return d.Milliseconds()
 }
 
 func (h *fields) epoch() api.Epoch {

@@ -3,6 +3,7 @@ package fanout
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
@@ -58,6 +59,9 @@ func eventMessage(e *kvpb.Event, at place, since string, epoch api.Epoch) Messag
 	m := Message{Subject: api.SubjectWatch + at.tokens, Header: h}
 	if e.Type == kvpb.Event_DELETE {
 		h[api.HeaderEvent] = []string{api.EventDelete}
+		if e.Expired {
+			h[api.HeaderExpired] = []string{"true"}
+		}
 		return m
 	}
 	h[api.HeaderEvent] = []string{api.EventPut}
@@ -65,6 +69,9 @@ func eventMessage(e *kvpb.Event, at place, since string, epoch api.Epoch) Messag
 	h[api.HeaderVersion] = []string{strconv.FormatInt(e.Kv.Version, 10)}
 	if e.Kv.Lease != 0 {
 		h[api.HeaderLease] = []string{fmt.Sprintf("%016x", uint64(e.Kv.Lease))}
+	}
+	if e.Kv.TtlMillis != 0 {
+		h[api.HeaderTTL] = []string{(time.Duration(e.Kv.TtlMillis) * time.Millisecond).String()}
 	}
 	m.Body = e.Kv.Value
 	return m

@@ -7,6 +7,7 @@ import (
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/command"
 	"github.com/kvorum/kvorum/libs/core/store"
+	"google.golang.org/protobuf/proto"
 )
 
 // batch is what one call of Apply is about to write.
@@ -16,7 +17,9 @@ type batch struct {
 	meta meta   // after the last command
 
 	muts      []store.Mutation
+	rows      rows // of leases, before the batch and as it writes them
 	events    []*kvpb.Event
+	timers    []Timer
 	arena     arena
 	firstRev  int64      // the first revision that the batch makes
 	revisions []store.TS // of each revision that it has made
@@ -24,6 +27,7 @@ type batch struct {
 	// Of the current command:
 	changes []*version // in the order of their subs
 	mark    int        // mutations before it
+	timed   int        // timers before it
 	answer  answer
 }
 
@@ -31,6 +35,7 @@ func newBatch(m *Machine, view store.View) *batch {
 	return &batch{
 		m:        m,
 		src:      source{view: view, over: newOverlay()},
+		rows:     rows{view: view},
 		meta:     m.meta,
 		firstRev: m.meta.revision + 1,
 	}
@@ -57,6 +62,7 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 
 func (b *batch) begin(ts store.TS) {
 	b.src.ts, b.mark, b.changes = ts, len(b.muts), b.changes[:0]
+	b.timed = len(b.timers)
 	b.answer = answer{left: b.m.limits.answerBytes}
 }
 
@@ -102,48 +108,47 @@ func (b *batch) fail(res *Result, e *api.Error) {
 }
 
 func (b *batch) execute(c *command.Command, res *Result) error {
+	resp, err := b.run(c)
+	if err != nil {
+		return err
+	}
+	if res.Response = resp; b.answer.over {
+		res.Response, res.Omitted = withoutResults(resp), true
+	}
+	return nil
+}
+
+func (b *batch) run(c *command.Command) (proto.Message, error) {
 	switch op := c.Op.(type) {
 	case *command.Command_Put:
-		resp, err := b.putIf(op.Put, c.IfRevision)
-		if err != nil {
-			return err
-		}
-		res.Response = resp
+		return b.putIf(op.Put, c.IfRevision)
 	case *command.Command_DeleteRange:
 		if err := b.holds(op.DeleteRange.Key, c.IfRevision); err != nil {
-			return err
+			return nil, err
 		}
-		resp, err := b.deleteRange(op.DeleteRange)
-		if err != nil {
-			return err
-		}
-		res.Response = resp
+		return b.deleteRange(op.DeleteRange)
 	case *command.Command_Txn:
 		path, err := branches(&b.src, op.Txn, nil)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		resp, err := runTxn(b, op.Txn, &path)
-		if err != nil {
-			return err
-		}
-		res.Response = resp
+		return runTxn(b, op.Txn, &path)
 	case *command.Command_Compact:
-		resp, err := b.compact(op.Compact)
-		if err != nil {
-			return err
-		}
-		res.Response = resp
+		return b.compact(op.Compact)
+	case *command.Command_LeaseGrant:
+		return b.grant(op.LeaseGrant)
+	case *command.Command_LeaseRevoke:
+		return b.revoke(op.LeaseRevoke)
+	case *command.Command_Expire:
+		return b.expire(op.Expire)
 	}
-	if b.answer.over {
-		res.Response, res.Omitted = withoutResults(res.Response), true
-	}
-	return nil
+	return nil, errNoCommand
 }
 
 // commit gives the command's changes, if there are any, a revision.
 func (b *batch) commit() {
 	b.src.over.keep()
+	b.muts = b.rows.keep(b.muts)
 	if len(b.changes) == 0 {
 		return
 	}
@@ -156,6 +161,7 @@ func (b *batch) commit() {
 	for sub, v := range b.changes {
 		e := &kvpb.Event{Sub: int64(sub), Last: sub == len(b.changes)-1}
 		if v.deleted {
+			e.Expired = v.expired
 			e.Type, e.Kv = kvpb.Event_DELETE, &kvpb.KeyValue{Key: v.key, ModRevision: b.meta.revision}
 		} else {
 			e.Kv = v.rec.keyValue(v.key, v.rec.value)
@@ -168,7 +174,7 @@ func (b *batch) writeChanges(from, to int) {
 	block := changeBlock{ts: b.src.ts, last: to == len(b.changes), changes: make([]change, 0, to-from)}
 	size := changeHeaderBytes
 	for _, v := range b.changes[from:to] {
-		block.changes = append(block.changes, change{deleted: v.deleted, key: v.key})
+		block.changes = append(block.changes, change{deleted: v.deleted, expired: v.expired, key: v.key})
 		size += 3 + len(v.key)
 	}
 	key := appendChangeKey(b.arena.alloc(13), b.meta.revision, from/blockChanges)
@@ -179,5 +185,6 @@ func (b *batch) writeChanges(from, to int) {
 // rollback undoes what the command wrote.
 func (b *batch) rollback() {
 	b.src.over.rollback()
-	b.muts, b.changes = b.muts[:b.mark], b.changes[:0]
+	b.rows.rollback()
+	b.muts, b.changes, b.timers = b.muts[:b.mark], b.changes[:0], b.timers[:b.timed]
 }

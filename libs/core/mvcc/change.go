@@ -13,6 +13,7 @@ import (
 //
 //	crc32c 4 | format 1 | ts 8 | last 1 | count 2 | count x (kind 1 | length of key 2 | key)
 //
+// A kind is one of change.kind.
 // The checksum covers the block's state key and everything after itself. Last
 // is 1 in the last block of a revision.
 type changeBlock struct {
@@ -23,7 +24,24 @@ type changeBlock struct {
 
 type change struct {
 	deleted bool
+	expired bool // deleted because its time had run out
 	key     []byte
+}
+
+const (
+	changePut = iota
+	changeDelete
+	changeExpire
+)
+
+func (c *change) kind() byte {
+	switch {
+	case c.expired:
+		return changeExpire
+	case c.deleted:
+		return changeDelete
+	}
+	return changePut
 }
 
 const (
@@ -44,7 +62,7 @@ func appendChangeBlock(b, blockKey []byte, c *changeBlock) []byte {
 	b = append(b, flag(c.last))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(c.changes)))
 	for _, ch := range c.changes {
-		b = append(b, flag(ch.deleted))
+		b = append(b, ch.kind())
 		b = binary.BigEndian.AppendUint16(b, uint16(len(ch.key)))
 		b = append(b, ch.key...)
 	}
@@ -65,11 +83,11 @@ func decodeChangeBlock(blockKey, b []byte) (changeBlock, error) {
 	c.changes = make([]change, 0, min(count, blockChanges))
 	rest := b[changeHeaderBytes:]
 	for range count {
-		if len(rest) < 3 || len(rest)-3 < int(binary.BigEndian.Uint16(rest[1:])) {
-			return changeBlock{}, fmt.Errorf("%w: change block %x is cut", store.ErrCorrupt, blockKey)
+		if len(rest) < 3 || rest[0] > changeExpire || len(rest)-3 < int(binary.BigEndian.Uint16(rest[1:])) {
+			return changeBlock{}, fmt.Errorf("%w: change block %x is cut or has unknown changes", store.ErrCorrupt, blockKey)
 		}
 		n := 3 + int(binary.BigEndian.Uint16(rest[1:]))
-		c.changes = append(c.changes, change{deleted: rest[0] == 1, key: rest[3:n:n]})
+		c.changes = append(c.changes, change{deleted: rest[0] != changePut, expired: rest[0] == changeExpire, key: rest[3:n:n]})
 		rest = rest[n:]
 	}
 	if len(rest) > 0 || count == 0 || count > blockChanges {

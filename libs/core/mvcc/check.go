@@ -47,8 +47,16 @@ func check(c *command.Command) *api.Error {
 		if op.Compact.GetRevision() < 1 {
 			err = api.Errorf(api.KindBadRequest, "compact to revision %d: revisions begin at 1", op.Compact.GetRevision())
 		}
+	case *command.Command_LeaseGrant:
+		err = checkGrant(op.LeaseGrant)
+	case *command.Command_LeaseRevoke:
+		if op.LeaseRevoke.GetId() == 0 {
+			err = errNoLeaseID
+		}
+	case *command.Command_Expire:
+		err = checkExpire(op.Expire, &size)
 	default:
-		err = api.Errorf(api.KindBadRequest, "the command is empty")
+		err = errNoCommand
 	}
 	switch {
 	case err != nil:
@@ -62,6 +70,11 @@ func check(c *command.Command) *api.Error {
 	}
 	return nil
 }
+
+var (
+	errNoCommand = api.Errorf(api.KindBadRequest, "the command is empty")
+	errNoLeaseID = api.Errorf(api.KindBadRequest, "the lease has no id")
+)
 
 func errRequestTooLarge(size int) *api.Error {
 	return api.Errorf(api.KindTooLarge, "keys and values of the request have %d bytes together, more than %d", size, api.MaxRequestBytes)
@@ -95,6 +108,43 @@ func checkPut(r *kvpb.PutRequest, size *int) *api.Error {
 	}
 	if r.IgnoreLease && r.Lease != 0 {
 		return api.Errorf(api.KindBadRequest, "a lease is given together with ignore_lease")
+	}
+	switch {
+	case r.TtlMillis == 0:
+		return nil
+	case r.IgnoreLease:
+		return api.Errorf(api.KindBadRequest, "a time to live is given together with ignore_lease")
+	case r.Lease != 0:
+		return api.Errorf(api.KindBadRequest, "a time to live is given together with a lease: the lease has one")
+	}
+	return checkTTL(r.TtlMillis, api.MinTTLMillis)
+}
+
+func checkTTL(millis, least int64) *api.Error {
+	if millis < least || millis > api.MaxLeaseMillis {
+		return api.Errorf(api.KindBadRequest, "a time to live of %d ms is not from %d to %d ms", millis, least, int64(api.MaxLeaseMillis))
+	}
+	return nil
+}
+
+func checkGrant(r *kvpb.LeaseGrantRequest) *api.Error {
+	if r.GetId() == 0 {
+		return errNoLeaseID
+	}
+	return checkTTL(r.TtlMillis, api.MinLeaseMillis)
+}
+
+func checkExpire(r *command.Expire, size *int) *api.Error {
+	if (r.GetLease() != 0) == (len(r.GetKeys()) > 0) {
+		return api.Errorf(api.KindBadRequest, "an expiry is of one lease or of keys")
+	}
+	if len(r.Keys) > MaxExpireKeys {
+		return api.Errorf(api.KindBadRequest, "an expiry of %d keys, more than %d", len(r.Keys), MaxExpireKeys)
+	}
+	for _, k := range r.Keys {
+		if err := checkKeys(k.GetKey(), nil, size); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -183,6 +233,9 @@ func checkCompare(c *kvpb.Compare, size *int) *api.Error {
 	}
 	if kvpb.Compare_Result_name[int32(c.Result)] == "" || kvpb.Compare_Target_name[int32(c.Target)] == "" {
 		return api.Errorf(api.KindBadRequest, "unknown comparison %d or target %d", c.Result, c.Target)
+	}
+	if c.Target == kvpb.Compare_LOCK && (len(c.RangeEnd) > 0 || c.Result != kvpb.Compare_EQUAL && c.Result != kvpb.Compare_NOT_EQUAL) {
+		return api.Errorf(api.KindBadRequest, "a lock is compared with EQUAL or NOT_EQUAL, and without a range")
 	}
 	return nil
 }

@@ -44,6 +44,10 @@ func branch(r *kvpb.TxnRequest, holds bool) []*kvpb.RequestOp {
 // at all compares as one with zero revisions and version, and never holds where
 // the value is compared.
 func compareHolds(src *source, c *kvpb.Compare) (bool, error) {
+	if c.Target == kvpb.Compare_LOCK {
+		number, err := fence(src, c.Key)
+		return err == nil && ordered(c.Result, cmp.Compare(number, c.Number)), err
+	}
 	if len(c.RangeEnd) == 0 {
 		rec, found, err := src.get(c.Key)
 		if err != nil || !found {

@@ -15,8 +15,12 @@ import (
 //
 //	'R' | revision 8 | ts 8 | changes 4            a new revision, then its changes:
 //	'P' | length 4 | key | create 8 | version 8 | lease 8 | length 4 | value
+//	'T' | ttl 8 | as 'P'                           the put of a key with a time to live
 //	'D' | length 4 | key
+//	'X' | length 4 | key                           its time had run out
 //	'C' | compacted 8
+//	'L' | id 8 | ttl 8 | ts 8                      a lease granted
+//	'V' | id 8                                     a lease that ended, before the revision it makes
 //	'I' | number 8 | oldest 8 | revision 8 | outcome 1 | 3 x (length 4 | bytes)
 //
 // Results and the bytes that package store sees are not part of it: they may
@@ -62,10 +66,18 @@ func (d *digest) revision(m *meta, ts uint64, changes []*version) {
 	d.words(uint64(m.revision), ts)
 	d.buf = binary.BigEndian.AppendUint32(d.buf, uint32(len(changes)))
 	for _, v := range changes {
-		if v.deleted {
+		switch {
+		case v.expired:
+			d.buf = append(d.buf, 'X')
+			d.bytes(v.key)
+			continue
+		case v.deleted:
 			d.buf = append(d.buf, 'D')
 			d.bytes(v.key)
 			continue
+		case v.rec.ttl > 0:
+			d.buf = append(d.buf, 'T')
+			d.words(uint64(v.rec.ttl))
 		}
 		d.buf = append(d.buf, 'P')
 		d.bytes(v.key)
@@ -78,6 +90,18 @@ func (d *digest) revision(m *meta, ts uint64, changes []*version) {
 func (d *digest) compacted(revision int64) {
 	d.buf = append(d.buf, 'C')
 	d.words(uint64(revision))
+	d.flush()
+}
+
+func (d *digest) granted(id int64, l *lease) {
+	d.buf = append(d.buf, 'L')
+	d.words(uint64(id), uint64(l.ttlMillis), uint64(l.granted))
+	d.flush()
+}
+
+func (d *digest) revoked(id int64) {
+	d.buf = append(d.buf, 'V')
+	d.words(uint64(id))
 	d.flush()
 }
 

@@ -18,6 +18,16 @@ txn{success{delete_range{key:"a"}} success{put{key:"b" value:"3"}}}
 compact{revision:3}
 put{key:"b"} if_revision:1 msg_id:"3"`
 
+// leaseEntries have every effect on leases and times to live.
+const leaseEntries = `lease_grant{id:7 ttl_millis:1000} msg_id:"1"
+put{key:"a" value:"1" lease:7}
+put{key:"b" value:"1" ttl_millis:100}
+lease_grant{id:8 ttl_millis:1000}
+put{key:"c" value:"1" lease:8}
+expire{keys{key:"b" mod_revision:3}}
+lease_revoke{id:7} msg_id:"2"
+expire{lease:8 granted:4096}`
+
 func digestOf(t *testing.T, l limits, lines ...string) [32]byte {
 	t.Helper()
 	m, err := open(memstore.New(nil).State(), 0, l)
@@ -41,17 +51,15 @@ func TestDigestIsStable(t *testing.T) {
 	if want := "4483b816780b2793753bb47d6966be7ce596a1bb53e3254d46097d8a5ed131a8"; got != want {
 		t.Errorf("digest %s, want %s", got, want)
 	}
+	got = fmt.Sprintf("%x", digestOf(t, l, lines(leaseEntries)...))
+	if want := "9e11ec876b0c9df806f2b550a0b2f6668e7835da62bdd744a0f25ee08d72e4a5"; got != want {
+		t.Errorf("digest with leases %s, want %s", got, want)
+	}
 }
 
 // TestDigestCoversEffects: another effect is another digest, another answer is not.
 func TestDigestCoversEffects(t *testing.T) {
-	base := lines(digestEntries)
-	want := digestOf(t, defaultLimits, base...)
-	for _, c := range []struct {
-		n    int
-		line string
-		same bool
-	}{
+	changedDigests(t, digestEntries, []changedLine{
 		{0, `put{key:"a" value:"x"} msg_id:"1" request_hash:"h"`, false},
 		{0, `put{key:"a" value:"1"} msg_id:"1" request_hash:"i"`, false},
 		{0, `put{key:"a" value:"1"} msg_id:"9" request_hash:"h"`, false},
@@ -63,17 +71,51 @@ func TestDigestCoversEffects(t *testing.T) {
 		{4, `put{key:"b"} if_revision:4 msg_id:"3"`, false},
 		{1, `put{key:"a" value:"2" prev_kv:true} msg_id:"2" principal:"p"`, true},
 		{2, `txn{success{range{key:"a"}} success{delete_range{key:"a"}} success{put{key:"b" value:"3"}}}`, true},
-	} {
+	})
+	changedDigests(t, leaseEntries, []changedLine{
+		{0, `lease_grant{id:7 ttl_millis:1001} msg_id:"1"`, false},
+		{3, `lease_grant{id:9 ttl_millis:1000}`, false},
+		{3, ``, false},
+		{1, `put{key:"a" value:"1"}`, false},
+		{1, `put{key:"a" value:"1" lease:8}`, false},
+		{2, `put{key:"b" value:"1" ttl_millis:101}`, false},
+		{2, `put{key:"b" value:"1"}`, false},
+		{5, `delete_range{key:"b"}`, false},
+		{5, `expire{keys{key:"b" mod_revision:2}}`, false},
+		{5, `expire{keys{key:"b" mod_revision:3} keys{key:"a" mod_revision:3}}`, true},
+		{6, `expire{lease:7 granted:1024} msg_id:"2"`, false},
+		{7, `lease_revoke{id:8}`, false},
+		{7, `expire{lease:8 granted:4097}`, false},
+		{7, `expire{lease:8 granted:4096} msg_id:"3"`, false},
+	})
+	l := defaultLimits
+	l.dedupBytes = 100
+	if digestOf(t, l, lines(digestEntries)...) == digestOf(t, defaultLimits, lines(digestEntries)...) {
+		t.Error("the digest does not cover what was evicted")
+	}
+	// A lease without keys makes no revision, but it ends.
+	if digestOf(t, l, `lease_grant{id:1 ttl_millis:500}`, `lease_revoke{id:1}`) == digestOf(t, l, `lease_grant{id:1 ttl_millis:500}`, `lease_revoke{id:2}`) {
+		t.Error("the digest does not cover the end of a lease")
+	}
+}
+
+// changedLine is a line in the place of line n; same tells whether the digest stays.
+type changedLine struct {
+	n    int
+	line string
+	same bool
+}
+
+func changedDigests(t *testing.T, entries string, cases []changedLine) {
+	t.Helper()
+	base := lines(entries)
+	want := digestOf(t, defaultLimits, base...)
+	for _, c := range cases {
 		changed := append([]string(nil), base...)
 		changed[c.n] = c.line
 		if got := digestOf(t, defaultLimits, changed...); (got == want) != c.same {
 			t.Errorf("%s instead of %s: same digest %v", c.line, base[c.n], got == want)
 		}
-	}
-	l := defaultLimits
-	l.dedupBytes = 100
-	if digestOf(t, l, base...) == want {
-		t.Error("the digest does not cover what was evicted")
 	}
 }
 

@@ -19,6 +19,14 @@
 // is synced and where replay starts (package store). Linearizability of reads is
 // the caller's too: a Published answers as of its own index, whatever its age.
 //
+// # Leases and times to live
+//
+// Leases, the keys attached to them and the time to live of single keys are
+// state; deadlines are not. Apply tells which timers began, began anew or ended,
+// and a command.Expire ends what has run out: it names the generation that it
+// means, so one that comes late does nothing to what was granted or put since.
+// Whether a time to live has passed is for the proposer to know.
+//
 // # Goroutines
 //
 // Open, Apply and Trim belong to one goroutine. Published may be

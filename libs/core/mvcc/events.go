@@ -189,7 +189,7 @@ func (v *valueReader) close() {
 }
 
 func (v *valueReader) event(c *change, prevKV bool) (*kvpb.Event, error) {
-	e := &kvpb.Event{Type: kvpb.Event_DELETE, Kv: &kvpb.KeyValue{Key: append([]byte(nil), c.key...), ModRevision: v.revision}}
+	e := &kvpb.Event{Type: kvpb.Event_DELETE, Expired: c.expired, Kv: &kvpb.KeyValue{Key: append([]byte(nil), c.key...), ModRevision: v.revision}}
 	var err error
 	if !c.deleted {
 		e.Type = kvpb.Event_PUT

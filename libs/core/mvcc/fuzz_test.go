@@ -1,6 +1,7 @@
 package mvcc
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"reflect"
@@ -27,6 +28,8 @@ func sealed(id, b []byte) []byte {
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte("k"), appendRecord(nil, []byte("k"), &record{mod: 3, create: 2, version: 2, lease: 9, sub: 1, size: 2, value: []byte("hi")}))
 	f.Add([]byte("k"), appendRecord(nil, []byte("k"), &record{mod: 3, create: 2, version: 2, size: 1 << 20}))
+	f.Add([]byte("k"), appendRecord(nil, []byte("k"), &record{mod: 3, create: 2, version: 2, ttl: 100, size: 2, value: []byte("hi")}))
+	f.Add([]byte("k"), appendRecord(nil, []byte("k"), &record{mod: 3, create: 2, version: 2, ttl: 100, size: 1 << 20}))
 	f.Fuzz(func(t *testing.T, key, b []byte) {
 		r, err := decodeRecord(key, sealed(key, b))
 		if err != nil {
@@ -41,7 +44,7 @@ func FuzzRecord(f *testing.F) {
 
 func FuzzChangeBlock(f *testing.F) {
 	key := appendChangeKey(nil, 7, 0)
-	f.Add(appendChangeBlock(nil, key, &changeBlock{ts: 9, last: true, changes: []change{{key: []byte("a")}, {deleted: true, key: []byte("bc")}}}))
+	f.Add(appendChangeBlock(nil, key, &changeBlock{ts: 9, last: true, changes: []change{{key: []byte("a")}, {deleted: true, key: []byte("bc")}, {deleted: true, expired: true, key: []byte("d")}}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := decodeChangeBlock(key, sealed(key, b))
 		if err != nil {
@@ -50,6 +53,31 @@ func FuzzChangeBlock(f *testing.F) {
 		again, err := decodeChangeBlock(key, appendChangeBlock(nil, key, &c))
 		if err != nil || !reflect.DeepEqual(c, again) {
 			t.Fatalf("%+v, then %+v %v", c, again, err)
+		}
+	})
+}
+
+func FuzzRow(f *testing.F) {
+	key := appendLeaseKey(nil, 7)
+	for words := range 4 {
+		f.Add(appendRow(nil, key, nil, make([]uint64, words)...), uint8(words))
+	}
+	f.Add(appendRow(nil, key, []byte("tail"), 1, 2, 3), uint8(3))
+	f.Fuzz(func(t *testing.T, b []byte, words uint8) {
+		read, again := make([]uint64, words%8), make([]uint64, words%8)
+		var tail, tailAgain []byte
+		b = sealed(key, b)
+		err := decodeRow(key, b, read, &tail)
+		if strict := decodeRow(key, b, again, nil); (strict == nil) != (err == nil && len(tail) == 0) {
+			t.Fatalf("%x: %v with a tail %q, %v without", b, err, tail, strict)
+		}
+		if err != nil {
+			return
+		}
+		encoded := appendRow(nil, key, tail, read...)
+		err = decodeRow(key, encoded, again, &tailAgain)
+		if err != nil || !reflect.DeepEqual(read, again) || !bytes.Equal(tail, tailAgain) || !bytes.Equal(b, encoded) {
+			t.Fatalf("%x as %x: %v %q, then %v %q %v", b, encoded, read, tail, again, tailAgain, err)
 		}
 	})
 }
@@ -101,6 +129,41 @@ func FuzzChunk(f *testing.F) {
 	})
 }
 
+// What a checksum covers and no version of the program writes is corrupt.
+func TestMalformed(t *testing.T) {
+	key, blockKey := []byte("k"), appendChangeKey(nil, 7, 0)
+	rec := func(change func(b []byte) []byte) error {
+		_, err := decodeRecord(key, sealed(key, change(appendRecord(nil, key, &record{mod: 3, ttl: 100}))))
+		return err
+	}
+	block := func(edit func(b []byte) []byte) error {
+		c := changeBlock{changes: []change{{key: key}}}
+		_, err := decodeChangeBlock(blockKey, sealed(blockKey, edit(appendChangeBlock(nil, blockKey, &c))))
+		return err
+	}
+	ttl := func(millis uint64) func(b []byte) []byte {
+		return func(b []byte) []byte { return binary.BigEndian.AppendUint64(b[:recordHeaderBytes], millis) }
+	}
+	kind := func(k byte) func(b []byte) []byte {
+		return func(b []byte) []byte { b[changeHeaderBytes] = k; return b }
+	}
+	for name, c := range map[string]struct {
+		err error
+		ok  bool
+	}{
+		"ttl":            {rec(ttl(1)), true},
+		"no ttl":         {rec(ttl(0)), false},
+		"negative ttl":   {rec(ttl(1 << 63)), false},
+		"half a ttl":     {rec(func(b []byte) []byte { return b[:recordHeaderBytes+4] }), false},
+		"expired":        {block(kind(changeExpire)), true},
+		"unknown change": {block(kind(changeExpire + 1)), false},
+	} {
+		if c.ok != (c.err == nil) || !c.ok && !errors.Is(c.err, store.ErrCorrupt) {
+			t.Errorf("%s: %v", name, c.err)
+		}
+	}
+}
+
 // A flipped bit anywhere in a stored value is noticed.
 func TestFlippedBits(t *testing.T) {
 	key, slotKey, chunkKey, blockKey := []byte("k"), appendSlotKey(nil, 3), appendChunkKey(nil, []byte("k"), 1), appendChangeKey(nil, 7, 0)
@@ -113,6 +176,8 @@ func TestFlippedBits(t *testing.T) {
 		"change": {appendChangeBlock(nil, blockKey, &changeBlock{changes: []change{{key: key}}}), func(b []byte) error { _, err := decodeChangeBlock(blockKey, b); return err }},
 		"meta":   {appendMeta(nil, &meta{index: 1}), func(b []byte) error { _, err := decodeMeta(b); return err }},
 		"slot":   {appendSlot(nil, slotKey, &slot{number: 3, outcome: outcomePut}), func(b []byte) error { _, err := decodeSlot(slotKey, b); return err }},
+		"row":    {appendRow(nil, slotKey, []byte("x"), 1, 2), func(b []byte) error { return decodeRow(slotKey, b, make([]uint64, 2), new([]byte)) }},
+		"ttl":    {appendRecord(nil, key, &record{mod: 3, ttl: 100}), func(b []byte) error { _, err := decodeRecord(key, b); return err }},
 	} {
 		if err := c.decode(c.b); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -124,6 +189,12 @@ func TestFlippedBits(t *testing.T) {
 			}
 			c.b[bit/8] ^= 1 << (bit % 8)
 		}
+	}
+	if err := decodeRow([]byte("other"), appendRow(nil, key, nil, 1), make([]uint64, 1), nil); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("row under another key: %v", err)
+	}
+	if err := decodeRow(key, appendRow(nil, key, nil, 1), make([]uint64, 2), new([]byte)); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("row of one word read as of two: %v", err)
 	}
 	if _, err := decodeRecord([]byte("other"), appendRecord(nil, key, &record{})); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("record under another key: %v", err)

@@ -4,27 +4,34 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 
 	"github.com/kvorum/kvorum/libs/core/store"
 )
 
 // The state keys. Integers are big-endian. Values are drawn where they are
-// encoded: record.go, change.go, meta.go, slot.go.
+// encoded: record.go, change.go, meta.go, slot.go, row.go.
 //
 //	'k' | user key                                   record
 //	'c' | length of key 2 | user key | number 4      one chunk of a large value
 //	'r' | revision 8 | block 4                       block of a revision's changes
 //	'd' | slot 4                                     remembered message id
+//	'l' | id 8                                       lease
+//	'a' | id 8 | user key                            attachment of a key to a lease
+//	't' | user key                                   time to live of a key
 //	'm'                                              meta
 //
 // Everything that a command writes has the command's TS, the meta record has
 // the end of its entry.
 const (
-	prefixKey    = 'k'
-	prefixChunk  = 'c'
-	prefixChange = 'r'
-	prefixDedup  = 'd'
-	prefixMeta   = 'm'
+	prefixKey        = 'k'
+	prefixChunk      = 'c'
+	prefixChange     = 'r'
+	prefixDedup      = 'd'
+	prefixLease      = 'l'
+	prefixAttachment = 'a'
+	prefixTTL        = 't'
+	prefixMeta       = 'm'
 )
 
 func appendUserKey(b, key []byte) []byte { return append(append(b, prefixKey), key...) }
@@ -42,6 +49,30 @@ func appendChangeKey(b []byte, revision int64, block int) []byte {
 func appendSlotKey(b []byte, slot uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(b, prefixDedup), slot)
 }
+
+const leaseKeyBytes = 1 + 8
+
+func appendLeaseKey(b []byte, id int64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, prefixLease), uint64(id))
+}
+
+// attachmentHeaderBytes is what comes before the user key in an attachment's key.
+const attachmentHeaderBytes = 1 + 8
+
+func appendAttachmentKey(b []byte, id int64, key []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(append(b, prefixAttachment), uint64(id)), key...)
+}
+
+// attachmentBounds are those of the attachments to one lease.
+func attachmentBounds(id int64) (lower, upper []byte) {
+	lower = appendAttachmentKey(nil, id, nil)
+	if uint64(id) == math.MaxUint64 {
+		return lower, []byte{prefixAttachment + 1}
+	}
+	return lower, appendAttachmentKey(nil, id+1, nil)
+}
+
+func appendTTLKey(b, key []byte) []byte { return append(append(b, prefixTTL), key...) }
 
 // decodeChangeKey is the inverse of appendChangeKey.
 func decodeChangeKey(b []byte) (revision int64, block int, err error) {

@@ -2,6 +2,10 @@ package mvcc
 
 import "github.com/kvorum/kvorum/libs/api"
 
+// MaxExpireKeys bounds the keys of one command.Expire: bad_request. Together they
+// are bounded by api.MaxRequestBytes like those of any command: too_large.
+const MaxExpireKeys = 1000
+
 // Bounds of what one call does or takes, beyond those of package api.
 const (
 	// sortBytesMax bounds the keys and values gathered to sort a range by
@@ -11,6 +15,8 @@ const (
 	eventScanMax = 20_000
 	// eventPageMax is how many events one call of Events gives by default.
 	eventPageMax = 10_000
+	// leaseListMax is how many ids one call of Leases gives.
+	leaseListMax = 10_000
 	// principalBytesMax and requestHashBytesMax bound what is remembered with a
 	// message id: bad_request.
 	principalBytesMax   = 256
@@ -25,6 +31,7 @@ type limits struct {
 	dedupBytes  int // encoded size of all slots together
 	dedupResult int // largest remembered answer
 	deleteKeys  int // keys deleted by one command
+	leaseKeys   int // keys attached to one lease; not more than deleteKeys
 	answerBytes int // results of one command, or page of one range
 	events      int // changes looked at by one call of Events
 }
@@ -34,6 +41,7 @@ var defaultLimits = limits{
 	dedupBytes:  api.DedupWindowBytes,
 	dedupResult: api.DedupResultBytes,
 	deleteKeys:  api.MaxDeleteKeys,
+	leaseKeys:   api.MaxLeaseKeys,
 	answerBytes: api.MaxAnswerBytes,
 	events:      eventScanMax,
 }

@@ -38,12 +38,16 @@ type Applied struct {
 	// Events are those of all new revisions in the order of their positions:
 	// puts with their value, last set, without prev_kv.
 	Events []*kvpb.Event
+	// Timers are of every lease and every key with a time to live that began,
+	// began anew or ended, in the order in which that happened.
+	Timers []Timer
 }
 
 // Result is the outcome of one command. It has either a Response or an Err.
 type Result struct {
 	// Response is a *kvpb.PutResponse, *kvpb.DeleteRangeResponse,
-	// *kvpb.TxnResponse or *kvpb.CompactResponse.
+	// *kvpb.TxnResponse, *kvpb.CompactResponse, *kvpb.LeaseGrantResponse or, for
+	// a revocation and an expiry, *kvpb.LeaseRevokeResponse.
 	Response proto.Message
 	// Err: the command changed nothing. Of its fields Revision is always set.
 	Err *api.Error
@@ -145,7 +149,7 @@ func (m *Machine) apply(entries []Entry) (*Applied, error) {
 	if err := m.st.Write(b.muts); err != nil {
 		return nil, err
 	}
-	applied.Events = b.events
+	applied.Events, applied.Timers = b.events, b.timers
 	clear(m.dedup.fresh)
 	m.meta = b.meta
 	m.publish()

@@ -218,6 +218,18 @@ func TestManyChangesInOneRevision(t *testing.T) {
 	}
 }
 
+func expire(keys ...*command.ExpireKey) *command.Command {
+	return &command.Command{Op: &command.Command_Expire{Expire: &command.Expire{Keys: keys}}}
+}
+
+// expireKeys are n keys of so many bytes.
+func expireKeys(n, bytes int) (keys []*command.ExpireKey) {
+	for i := range n {
+		keys = append(keys, &command.ExpireKey{Key: fmt.Appendf(nil, "%0*d", bytes, i), ModRevision: 1})
+	}
+	return keys
+}
+
 func TestCheckLimits(t *testing.T) {
 	long := strings.Repeat("k", api.MaxKeyBytes)
 	txn := func(ops ...*kvpb.RequestOp) *command.Command {
@@ -255,6 +267,15 @@ func TestCheckLimits(t *testing.T) {
 		"empty put":             {&command.Command{Op: &command.Command_Put{}}, api.KindBadKey},
 		"empty txn is allowed":  {&command.Command{Op: &command.Command_Txn{}}, ""},
 		"empty operation in it": {txn(nil), api.KindBadRequest},
+		"empty grant":           {&command.Command{Op: &command.Command_LeaseGrant{}}, api.KindBadRequest},
+		"empty revocation":      {&command.Command{Op: &command.Command_LeaseRevoke{}}, api.KindBadRequest},
+		"empty expiry":          {&command.Command{Op: &command.Command_Expire{}}, api.KindBadRequest},
+		"expiry without a key":  {expire(&command.ExpireKey{}), api.KindBadKey},
+		"expiry of nothing":     {expire(nil), api.KindBadKey},
+		"largest expiry":        {expire(expireKeys(MaxExpireKeys, 9)...), ""},
+		"too many keys expire":  {expire(expireKeys(MaxExpireKeys+1, 9)...), api.KindBadRequest},
+		"longest keys expire":   {expire(expireKeys(api.MaxRequestBytes/api.MaxKeyBytes, api.MaxKeyBytes)...), ""},
+		"keys of expiry large":  {expire(expireKeys(api.MaxRequestBytes/api.MaxKeyBytes+1, api.MaxKeyBytes)...), api.KindTooLarge},
 	} {
 		err := Check(c.c)
 		if got := api.KindOf(err); got != c.want || (err == nil) != (c.want == "") {

@@ -9,6 +9,7 @@ import (
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/command"
+	"github.com/kvorum/kvorum/libs/core/store"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -20,6 +21,14 @@ type model struct {
 	compacted int64
 	window    []remembered
 	ids       int // how many are remembered
+	leases    map[int64]modelLease
+	leaseKeys int // how many one may have
+}
+
+// modelLease is a lease; its keys are those of the state that name it.
+type modelLease struct {
+	ttl     int64
+	granted store.TS
 }
 
 type state map[string]*kvpb.KeyValue
@@ -29,13 +38,13 @@ type remembered struct {
 	res Result
 }
 
-func newModel(ids int) *model {
-	return &model{states: []state{{}, {}}, events: make([][]*kvpb.Event, 2), ids: ids}
+func newModel(ids, leaseKeys int) *model {
+	return &model{states: []state{{}, {}}, events: make([][]*kvpb.Event, 2), ids: ids, leases: map[int64]modelLease{}, leaseKeys: leaseKeys}
 }
 
 func (m *model) revision() int64 { return int64(len(m.states)) - 1 }
 
-func (m *model) apply(c *command.Command) Result {
+func (m *model) apply(c *command.Command, ts store.TS) Result {
 	for _, r := range m.window {
 		if c.MsgId != "" && r.c.MsgId == c.MsgId && r.c.Principal == c.Principal {
 			if !bytes.Equal(r.c.RequestHash, c.RequestHash) {
@@ -45,7 +54,7 @@ func (m *model) apply(c *command.Command) Result {
 			return r.res
 		}
 	}
-	t := &modelTxn{m: m, now: maps.Clone(m.states[m.revision()])}
+	t := &modelTxn{m: m, ts: ts, now: maps.Clone(m.states[m.revision()])}
 	var res Result
 	if resp, err := t.command(c); err != nil {
 		res.Err = err
@@ -69,6 +78,7 @@ func (m *model) apply(c *command.Command) Result {
 // modelTxn is one command.
 type modelTxn struct {
 	m      *model
+	ts     store.TS
 	now    state
 	events []*kvpb.Event
 }
@@ -94,6 +104,15 @@ func (t *modelTxn) command(c *command.Command) (proto.Message, *api.Error) {
 		return t.delete(op.DeleteRange), nil
 	case *command.Command_Txn:
 		return t.txn(op.Txn, t.outcomes(op.Txn))
+	case *command.Command_LeaseGrant:
+		return t.grant(op.LeaseGrant)
+	case *command.Command_LeaseRevoke:
+		if _, found := t.m.leases[op.LeaseRevoke.Id]; !found {
+			return nil, &api.Error{Kind: api.KindLeaseNotFound}
+		}
+		return t.endLease(op.LeaseRevoke.Id, false), nil
+	case *command.Command_Expire:
+		return t.expire(op.Expire), nil
 	}
 	r := c.GetCompact().Revision
 	if r <= t.m.compacted {
@@ -108,13 +127,22 @@ func (t *modelTxn) put(r *kvpb.PutRequest) (*kvpb.PutResponse, *api.Error) {
 	old := t.now[string(r.Key)]
 	rev := t.m.revision() + 1
 	kv := &kvpb.KeyValue{Key: r.Key, Value: r.Value, CreateRevision: rev, ModRevision: rev, Version: 1}
+	kv.Lease, kv.TtlMillis = r.Lease, r.TtlMillis
 	if old != nil {
 		kv.CreateRevision, kv.Version = old.CreateRevision, old.Version+1
 	} else if r.IgnoreValue || r.IgnoreLease {
 		return nil, &api.Error{Kind: api.KindNotFound}
 	}
-	if r.Lease != 0 {
-		return nil, &api.Error{Kind: api.KindLeaseNotFound}
+	if r.IgnoreLease {
+		kv.Lease, kv.TtlMillis = old.Lease, old.TtlMillis
+	}
+	if kv.Lease != 0 && kv.Lease != old.GetLease() {
+		if _, found := t.m.leases[kv.Lease]; !found {
+			return nil, &api.Error{Kind: api.KindLeaseNotFound}
+		}
+		if len(t.now.attached(kv.Lease)) == t.m.leaseKeys {
+			return nil, &api.Error{Kind: api.KindTooLarge}
+		}
 	}
 	if r.IgnoreValue {
 		kv.Value = old.Value
@@ -144,10 +172,7 @@ func (s state) keys(key, end []byte) []string {
 func (t *modelTxn) delete(r *kvpb.DeleteRangeRequest) *kvpb.DeleteRangeResponse {
 	resp := &kvpb.DeleteRangeResponse{}
 	for _, k := range t.now.keys(r.Key, r.RangeEnd) {
-		old := t.now[k]
-		delete(t.now, k)
-		kv := &kvpb.KeyValue{Key: []byte(k), ModRevision: t.m.revision() + 1}
-		t.events = append(t.events, &kvpb.Event{Type: kvpb.Event_DELETE, Kv: kv, PrevKv: old, Sub: int64(len(t.events))})
+		old := t.remove(k, false)
 		resp.Deleted++
 		if r.PrevKv {
 			resp.PrevKvs = append(resp.PrevKvs, old)
@@ -157,9 +182,21 @@ func (t *modelTxn) delete(r *kvpb.DeleteRangeRequest) *kvpb.DeleteRangeResponse 
 	return resp
 }
 
+func (t *modelTxn) remove(k string, expired bool) (old *kvpb.KeyValue) {
+	old = t.now[k]
+	delete(t.now, k)
+	kv := &kvpb.KeyValue{Key: []byte(k), ModRevision: t.m.revision() + 1}
+	t.events = append(t.events, &kvpb.Event{Type: kvpb.Event_DELETE, Kv: kv, PrevKv: old, Sub: int64(len(t.events)), Expired: expired})
+	return old
+}
+
 func (t *modelTxn) outcomes(r *kvpb.TxnRequest) map[*kvpb.TxnRequest]bool {
 	holds := true
 	for _, c := range r.Compare {
+		if c.Target == kvpb.Compare_LOCK {
+			holds = holds && (t.now.fence(c.Key) == c.Number) == (c.Result == kvpb.Compare_EQUAL)
+			continue
+		}
 		keys := t.now.keys(c.Key, c.RangeEnd)
 		for _, k := range keys {
 			holds = holds && modelHolds(c, t.now[k])

@@ -32,16 +32,13 @@ func (b *batch) putIf(r *kvpb.PutRequest, ifRevision *int64) (*kvpb.PutResponse,
 	}
 	rec := record{
 		mod: b.meta.revision + 1, create: prev.create, version: prev.version + 1,
-		lease: r.Lease, sub: uint32(len(b.changes)), value: r.Value,
+		lease: r.Lease, ttl: r.TtlMillis, sub: uint32(len(b.changes)), value: r.Value,
 	}
 	if !exists {
 		rec.create = rec.mod
 	}
 	if r.IgnoreLease {
-		rec.lease = prev.lease
-	}
-	if err := b.checkLease(rec.lease); err != nil {
-		return nil, err
+		rec.lease, rec.ttl = prev.lease, prev.ttl
 	}
 	if r.IgnoreValue {
 		if rec.value, err = b.src.value(r.Key, &prev); err != nil {
@@ -57,6 +54,10 @@ func (b *batch) putIf(r *kvpb.PutRequest, ifRevision *int64) (*kvpb.PutResponse,
 			}
 		}
 	}
+	if err := b.attach(r.Key, prev.lease, rec.lease); err != nil {
+		return nil, err
+	}
+	b.keepTTL(r.Key, &prev, &rec)
 	b.write(&version{key: r.Key, ts: b.src.ts, rec: rec}, prev.chunks())
 	resp.Revision, resp.Kv = b.currentRevision(), rec.keyValue(r.Key, nil)
 	return resp, nil
@@ -80,14 +81,6 @@ func (b *batch) holds(key []byte, ifRevision *int64) error {
 	return err
 }
 
-// checkLease tells whether a key can be attached to a lease. There are none yet.
-func (b *batch) checkLease(id int64) error {
-	if id != 0 {
-		return api.Errorf(api.KindLeaseNotFound, "lease %016x does not exist", uint64(id))
-	}
-	return nil
-}
-
 func (b *batch) deleteRange(r *kvpb.DeleteRangeRequest) (*kvpb.DeleteRangeResponse, error) {
 	resp := &kvpb.DeleteRangeResponse{}
 	var found []item
@@ -109,7 +102,7 @@ func (b *batch) deleteRange(r *kvpb.DeleteRangeRequest) (*kvpb.DeleteRangeRespon
 				resp.PrevKvs = append(resp.PrevKvs, kv)
 			}
 		}
-		found = append(found, item{key: key, rec: record{size: rec.size}})
+		found = append(found, item{key: key, rec: record{mod: rec.mod, lease: rec.lease, ttl: rec.ttl, size: rec.size}})
 		return true, nil
 	}
 	if len(r.RangeEnd) > 0 {
@@ -124,10 +117,22 @@ func (b *batch) deleteRange(r *kvpb.DeleteRangeRequest) (*kvpb.DeleteRangeRespon
 		}
 	}
 	for _, i := range found {
-		b.write(&version{key: i.key, ts: b.src.ts, deleted: true}, i.rec.chunks())
+		if err := b.remove(i.key, &i.rec, false); err != nil {
+			return nil, err
+		}
 	}
 	resp.Revision, resp.Deleted = b.currentRevision(), int64(len(found))
 	return resp, nil
+}
+
+// remove deletes a key that exists.
+func (b *batch) remove(key []byte, prev *record, expired bool) error {
+	if err := b.attach(key, prev.lease, 0); err != nil {
+		return err
+	}
+	b.keepTTL(key, prev, &record{})
+	b.write(&version{key: key, ts: b.src.ts, deleted: true, expired: expired}, prev.chunks())
+	return nil
 }
 
 // write adds a change to the command: v takes the place of a record whose value

@@ -12,6 +12,7 @@ type version struct {
 	key     []byte
 	ts      store.TS
 	deleted bool
+	expired bool     // deleted because its time had run out
 	rec     record   // with its whole value, even a chunked one
 	older   *version // made by an earlier command of the batch
 }

@@ -1,7 +1,9 @@
 package mvcc
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -14,7 +16,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-const modelWindow = 8
+const (
+	modelWindow    = 8
+	modelLeaseKeys = 3
+)
 
 // TestAgainstModel applies random entries in random batches, with crashes,
 // checkpoints, compactions and trims in between, and compares everything that
@@ -42,23 +47,26 @@ type history struct {
 	entries []Entry
 	results [][]Result // of each entry
 	after   []*Published
+	leases  []map[int64]modelLease // after each entry
+	timers  timers                 // as told by the machine under test
 }
 
 func newHistory(t *testing.T, g *generator, count int) *history {
-	h := &history{g: g, limits: defaultLimits, model: newModel(modelWindow)}
-	h.limits.dedupIDs, h.limits.events = modelWindow, 7
+	h := &history{g: g, limits: defaultLimits, model: newModel(modelWindow, modelLeaseKeys)}
+	h.limits.dedupIDs, h.limits.leaseKeys, h.limits.events = modelWindow, modelLeaseKeys, 7
+	g.model = h.model
 	m, err := open(memstore.New(nil).State(), 0, h.limits)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.after = append(h.after, m.Published())
+	h.after, h.leases = append(h.after, m.Published()), append(h.leases, nil)
 	for i := range count {
 		e := Entry{Index: uint64(i + 1), Term: uint64(1 + i/10)}
 		var want []Result
-		for range g.IntN(6) {
+		for n := range g.IntN(6) {
 			c := g.command()
 			e.Commands = append(e.Commands, proto.Clone(c).(*command.Command))
-			want = append(want, h.model.apply(c))
+			want = append(want, h.model.apply(c, store.At(e.Index, n)))
 			g.revision = h.model.revision()
 		}
 		h.entries, h.results = append(h.entries, e), append(h.results, want)
@@ -68,6 +76,7 @@ func newHistory(t *testing.T, g *generator, count int) *history {
 		}
 		h.sameResults(t, i, applied.Results[0])
 		h.after = append(h.after, m.Published())
+		h.leases = append(h.leases, maps.Clone(h.model.leases))
 	}
 	return h
 }
@@ -97,6 +106,7 @@ func (h *history) replicate(t *testing.T) {
 	defer func() { node.Close() }()
 	m, err := open(node.State(), 0, h.limits)
 	checkpoint := uint64(0)
+	h.timers = timers{}
 	for crashes := 0; err == nil && m.Published().Index < uint64(len(h.entries)); {
 		first := int(m.Published().Index)
 		batch := h.entries[first:min(len(h.entries), first+h.g.IntN(6))]
@@ -120,7 +130,9 @@ func (h *history) replicate(t *testing.T) {
 		if crashes < 12 && h.g.chance(15) {
 			crashes++
 			node = node.Crash(h.g.Rand)
-			m, err = open(node.State(), checkpoint, h.limits)
+			if m, err = open(node.State(), checkpoint, h.limits); err == nil {
+				h.timers = scanTimers(t, m.Published())
+			}
 		}
 	}
 	if err != nil {
@@ -149,6 +161,10 @@ func (h *history) applyBatch(t *testing.T, m *Machine, batch []Entry) {
 	}
 	if !sameEvents(applied.Events, events) {
 		t.Fatalf("after entry %d: events %v, want %v", p.Index, applied.Events, events)
+	}
+	h.timers.add(applied.Timers)
+	if want := timersOf(h.leases[p.Index], h.model.states[p.Revision]); !h.timers.same(want) {
+		t.Fatalf("after entry %d: timers told %v, want %v", p.Index, h.timers, want)
 	}
 }
 
@@ -183,6 +199,44 @@ func (h *history) read(t *testing.T, p *Published) {
 		q.Key, q.RangeEnd = h.g.bounds(70)
 	}
 	h.readEvents(t, p, q)
+	h.readLeases(t, p)
+}
+
+// readLeases compares all that can be read of leases and one lock.
+func (h *history) readLeases(t *testing.T, p *Published) {
+	t.Helper()
+	leases, now := h.leases[p.Index], h.model.states[p.Revision]
+	if got, want := scanTimers(t, p), timersOf(leases, now); !got.same(want) {
+		t.Fatalf("at entry %d: timers %v, want %v", p.Index, got, want)
+	}
+	ids := slices.SortedFunc(maps.Keys(leases), func(a, b int64) int { return cmp.Compare(uint64(a), uint64(b)) })
+	after, limit := someLeases[h.g.IntN(len(someLeases))], int64(h.g.IntN(3))
+	ids = slices.DeleteFunc(ids, func(id int64) bool { return uint64(id) <= uint64(after) })
+	want := &kvpb.LeaseListResponse{Revision: p.Revision, Ids: ids}
+	if want.More = limit > 0 && limit < int64(len(ids)); want.More {
+		want.Ids = ids[:limit]
+	}
+	if got, err := p.Leases(after, limit); err != nil || !proto.Equal(got, want) {
+		t.Fatalf("at entry %d: leases after %x, limit %d: %v %v, want %v", p.Index, after, limit, got, err, want)
+	}
+	for _, id := range someLeases {
+		l, found := leases[id]
+		want := &kvpb.LeaseInfoResponse{Revision: p.Revision, Id: id, TtlMillis: l.ttl}
+		for _, key := range now.attached(id) {
+			want.Keys = append(want.Keys, []byte(key))
+		}
+		got, err := p.Lease(id, true)
+		if found != (err == nil) || found && !proto.Equal(got, want) || !found && api.KindOf(err) != api.KindLeaseNotFound {
+			t.Fatalf("at entry %d: lease %x: %v %v, want %v %v", p.Index, id, got, err, want, found)
+		}
+	}
+	name, n := h.g.key(), 1+h.g.IntN(3)
+	queue := now.contenders(name)
+	queue = queue[:min(n, len(queue))]
+	got, err := p.Contenders(name, n)
+	if err != nil || !slices.EqualFunc(got, queue, func(x, y *kvpb.KeyValue) bool { return proto.Equal(x, y) }) {
+		t.Fatalf("at entry %d: contenders of %q: %v %v, want %v", p.Index, name, got, err, queue)
+	}
 }
 
 func (h *history) readEvents(t *testing.T, p *Published, q EventQuery) {
@@ -238,6 +292,7 @@ func TestSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.timers = timers{}
 	h.applyBatch(t, m, h.entries[:40])
 	view, err := node.State().Read(m.Published().TS)
 	if err != nil {
@@ -255,5 +310,6 @@ func TestSnapshot(t *testing.T) {
 	for range 20 {
 		h.read(t, m.Published())
 	}
+	h.timers = scanTimers(t, m.Published())
 	h.applyBatch(t, m, h.entries[40:])
 }

@@ -13,11 +13,16 @@ type generator struct {
 	*rand.Rand
 	revision int64 // about the current one
 	value    int
+	model    *model // to expire what is there; may be nil
 }
 
 func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
 
-var someKeys = []string{"a", "a/", "a/1", "a/2", "a0", "b", "c", "\x00", "\xff", "\xff\x00"}
+var someKeys = []string{"a", "a/", "a/1", "a/2", "a0", "b", "c", "\x00", "\xff", "\xff\x00", "a/0000000000000007", "a/fffffffffffffffd"}
+
+var someLeases = []int64{7, 8, -3}
+
+func (g *generator) lease() int64 { return someLeases[g.IntN(len(someLeases))] }
 
 func (g *generator) key() []byte { return []byte(someKeys[g.IntN(len(someKeys))]) }
 
@@ -37,12 +42,18 @@ func (g *generator) command() *command.Command {
 	for {
 		c := &command.Command{}
 		switch n := g.IntN(100); {
-		case n < 50:
+		case n < 42:
 			c.Op = &command.Command_Put{Put: g.put()}
-		case n < 60:
+		case n < 52:
 			c.Op = &command.Command_DeleteRange{DeleteRange: g.delete()}
-		case n < 95:
+		case n < 84:
 			c.Op = &command.Command_Txn{Txn: g.txn(2)}
+		case n < 90:
+			c.Op = &command.Command_LeaseGrant{LeaseGrant: &kvpb.LeaseGrantRequest{Id: g.lease(), TtlMillis: int64(500 + g.IntN(9))}}
+		case n < 92:
+			c.Op = &command.Command_LeaseRevoke{LeaseRevoke: &kvpb.LeaseRevokeRequest{Id: g.lease()}}
+		case n < 96:
+			c.Op = &command.Command_Expire{Expire: g.expire()}
 		default:
 			c.Op = &command.Command_Compact{Compact: &kvpb.CompactRequest{Revision: g.rev()}}
 		}
@@ -71,10 +82,34 @@ func (g *generator) put() *kvpb.PutRequest {
 		g.value++
 		r.Value = []byte(fmt.Sprint(g.value % 50))
 	}
-	if !r.IgnoreLease && g.chance(2) {
-		r.Lease = 7
+	if !r.IgnoreLease && g.chance(40) {
+		if g.chance(50) {
+			r.Lease = g.lease()
+		} else {
+			r.TtlMillis = int64(100 + g.IntN(9))
+		}
 	}
 	return r
+}
+
+// expire is the expiry of something, most often of what is there.
+func (g *generator) expire() *command.Expire {
+	if g.chance(40) {
+		e := &command.Expire{Lease: g.lease()}
+		if e.Granted = uint64(g.model.leases[e.Lease].granted); g.chance(20) {
+			e.Granted++
+		}
+		return e
+	}
+	e := &command.Expire{}
+	for range 1 + g.IntN(4) {
+		k := &command.ExpireKey{Key: g.key()}
+		if k.ModRevision = g.model.states[g.model.revision()][string(k.Key)].GetModRevision(); g.chance(20) {
+			k.ModRevision = g.rev()
+		}
+		e.Keys = append(e.Keys, k)
+	}
+	return e
 }
 
 func (g *generator) delete() *kvpb.DeleteRangeRequest {
@@ -85,17 +120,27 @@ func (g *generator) delete() *kvpb.DeleteRangeRequest {
 func (g *generator) txn(depth int) *kvpb.TxnRequest {
 	r := &kvpb.TxnRequest{}
 	for range g.IntN(3) {
-		c := &kvpb.Compare{Result: kvpb.Compare_Result(g.IntN(4)), Target: kvpb.Compare_Target(g.IntN(5))}
-		c.Key, c.RangeEnd = g.bounds(30)
-		if c.Target == kvpb.Compare_VALUE {
-			c.Value = []byte(fmt.Sprint(g.IntN(50)))
-		} else if g.chance(60) {
-			c.Number = int64(g.IntN(int(g.revision) + 2))
-		}
-		r.Compare = append(r.Compare, c)
+		r.Compare = append(r.Compare, g.compare())
 	}
 	r.Success, r.Failure = g.ops(depth), g.ops(depth)
 	return r
+}
+
+func (g *generator) compare() *kvpb.Compare {
+	c := &kvpb.Compare{Result: kvpb.Compare_Result(g.IntN(4)), Target: kvpb.Compare_Target(g.IntN(6))}
+	c.Key, c.RangeEnd = g.bounds(30)
+	switch {
+	case c.Target == kvpb.Compare_LOCK:
+		c.Key, c.RangeEnd, c.Result = []byte("a"), nil, kvpb.Compare_Result(3*g.IntN(2))
+		if g.model != nil && g.chance(50) {
+			c.Number = g.model.states[g.model.revision()].fence(c.Key)
+		}
+	case c.Target == kvpb.Compare_VALUE:
+		c.Value = []byte(fmt.Sprint(g.IntN(50)))
+	case g.chance(60):
+		c.Number = int64(g.IntN(int(g.revision) + 2))
+	}
+	return c
 }
 
 func (g *generator) ops(depth int) (ops []*kvpb.RequestOp) {

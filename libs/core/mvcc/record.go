@@ -10,8 +10,9 @@ import (
 
 // record is the state of one key.
 //
-//	crc32c 4 | format 1 | mod 8 | create 8 | version 8 | lease 8 | sub 4 | size 4 | value
+//	crc32c 4 | format 1 | mod 8 | create 8 | version 8 | lease 8 | sub 4 | size 4 | [ttl 8] | value
 //
+// Format 2 has the time to live, format 1 is of keys without one.
 // The checksum covers the user key and everything after itself. A value of more
 // than chunkBytes is left out and stored in ceil(size/chunkBytes) chunks:
 //
@@ -23,12 +24,15 @@ type record struct {
 	mod, create, version, lease int64
 	sub                         uint32 // place of the put inside its revision
 	size                        uint32 // bytes of the value
+	ttl                         int64  // the key's own, in milliseconds; 0 for none
 	value                       []byte // nil where it is in chunks that were not read
 }
 
 const (
 	recordFormat      = 1
+	recordFormatTTL   = 2
 	recordHeaderBytes = 4 + 1 + 4*8 + 2*4
+	recordTTLBytes    = 8
 	chunkHeaderBytes  = 4 + 8
 	chunkBytes        = 512 << 10
 )
@@ -43,10 +47,14 @@ func (r *record) chunks() int {
 
 // encodedBytes is the size of what appendRecord appends.
 func (r *record) encodedBytes() int {
-	if r.chunks() > 0 {
-		return recordHeaderBytes
+	n := recordHeaderBytes
+	if r.ttl > 0 {
+		n += recordTTLBytes
 	}
-	return recordHeaderBytes + len(r.value)
+	if r.chunks() == 0 {
+		n += len(r.value)
+	}
+	return n
 }
 
 func appendRecord(b, key []byte, r *record) []byte {
@@ -58,6 +66,10 @@ func appendRecord(b, key []byte, r *record) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(r.lease))
 	b = binary.BigEndian.AppendUint32(b, r.sub)
 	b = binary.BigEndian.AppendUint32(b, r.size)
+	if r.ttl > 0 {
+		b[start+4] = recordFormatTTL
+		b = binary.BigEndian.AppendUint64(b, uint64(r.ttl))
+	}
 	if r.chunks() == 0 {
 		b = append(b, r.value...)
 	}
@@ -70,8 +82,8 @@ func decodeRecord(key, b []byte) (record, error) {
 	if len(b) < recordHeaderBytes || binary.BigEndian.Uint32(b) != checksum(key, b[4:]) {
 		return record{}, fmt.Errorf("%w: record of key %q", store.ErrCorrupt, key)
 	}
-	if b[4] != recordFormat {
-		return record{}, fmt.Errorf("mvcc: record of key %q has format %d, this program knows %d: upgrade it", key, b[4], recordFormat)
+	if b[4] != recordFormat && b[4] != recordFormatTTL {
+		return record{}, fmt.Errorf("mvcc: record of key %q has format %d, this program knows up to %d: upgrade it", key, b[4], recordFormatTTL)
 	}
 	r := record{
 		mod:     int64(binary.BigEndian.Uint64(b[5:])),
@@ -82,6 +94,12 @@ func decodeRecord(key, b []byte) (record, error) {
 		size:    binary.BigEndian.Uint32(b[41:]),
 	}
 	inline := b[recordHeaderBytes:]
+	if b[4] == recordFormatTTL {
+		if len(inline) < recordTTLBytes || int64(binary.BigEndian.Uint64(inline)) <= 0 {
+			return record{}, fmt.Errorf("%w: record of key %q has no time to live", store.ErrCorrupt, key)
+		}
+		r.ttl, inline = int64(binary.BigEndian.Uint64(inline)), inline[recordTTLBytes:]
+	}
 	if r.chunks() == 0 {
 		r.value = inline
 	}
@@ -112,6 +130,6 @@ func decodeChunk(chunkKey []byte, mod int64, b []byte) (data []byte, err error) 
 func (r *record) keyValue(key, value []byte) *kvpb.KeyValue {
 	return &kvpb.KeyValue{
 		Key: key, Value: value,
-		CreateRevision: r.create, ModRevision: r.mod, Version: r.version, Lease: r.lease,
+		CreateRevision: r.create, ModRevision: r.mod, Version: r.version, Lease: r.lease, TtlMillis: r.ttl,
 	}
 }

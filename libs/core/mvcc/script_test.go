@@ -2,6 +2,9 @@ package mvcc
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,11 +20,14 @@ import (
 
 // TestScripts runs testdata/*. Requests are written as prototext, one a line.
 //
-//	new [dedup-ids=N] [dedup-bytes=N] [dedup-result=N] [delete-keys=N] [answer-bytes=N] [events=N]
-//	apply            commands; a line "--" begins the next entry, "" an empty entry
+//	new [dedup-ids=N] [dedup-bytes=N] [dedup-result=N] [delete-keys=N] [lease-keys=N] [answer-bytes=N] [events=N]
+//	apply            commands; a line "--" begins the next entry, "" an empty entry;
+//	                 "expire-lease ID [INDEX.COMMAND]" is an expiry of the grant there, or of the last one
 //	check            commands, refused or not before they reach the log
 //	range, txn       reads of the published state
 //	events after=R.S [key=K] [end=K] [limit=N] [bytes=N] [prev]
+//	lease id=HEX [keys], leases [after=HEX] [limit=N], contenders name=K [limit=N]
+//	timers           those of the state, which are those that apply has told of
 //	state            published state
 //	restart          open the machine again at the published index
 //	trim max=N, discard
@@ -38,10 +44,11 @@ type script struct {
 	node   *memstore.Store
 	m      *Machine
 	limits limits
+	timers timers
 }
 
 func (s *script) reset(l limits) {
-	s.limits, s.node = l, memstore.New(nil)
+	s.limits, s.node, s.timers = l, memstore.New(nil), timers{}
 	s.m, _ = open(s.node.State(), 0, l)
 }
 
@@ -52,7 +59,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		l := defaultLimits
 		for name, to := range map[string]*int{
 			"dedup-ids": &l.dedupIDs, "dedup-bytes": &l.dedupBytes, "dedup-result": &l.dedupResult,
-			"delete-keys": &l.deleteKeys, "answer-bytes": &l.answerBytes, "events": &l.events,
+			"delete-keys": &l.deleteKeys, "lease-keys": &l.leaseKeys, "answer-bytes": &l.answerBytes, "events": &l.events,
 		} {
 			d.MaybeScanArgs(t, name, to)
 		}
@@ -89,6 +96,11 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			return "another digest after the restart\n"
 		}
 		s.m = m
+		if !scanTimers(t, m.Published()).same(s.timers) {
+			return "other timers after the restart\n"
+		}
+	case "lease", "leases", "contenders", "timers":
+		s.leases(t, d, &out)
 	case "state":
 		p := s.m.Published()
 		fmt.Fprintf(&out, "index %d term %d revision %d compacted %d discard %d.%d\n",
@@ -122,7 +134,7 @@ func (s *script) apply(t *testing.T, input string, out *strings.Builder) {
 		if line == "--" {
 			entries, e = append(entries, e), Entry{Index: e.Index + 1, Term: 1}
 		} else if line != "" {
-			e.Commands = append(e.Commands, parse(t, line, &command.Command{}))
+			e.Commands = append(e.Commands, s.command(t, line))
 		}
 	}
 	entries = append(entries, e)
@@ -138,6 +150,76 @@ func (s *script) apply(t *testing.T, input string, out *strings.Builder) {
 		for n := range results {
 			showResult(out, &results[n])
 		}
+	}
+	for _, timer := range applied.Timers {
+		fmt.Fprintln(out, showTimer(timer))
+	}
+	s.timers.add(applied.Timers)
+}
+
+func (s *script) command(t *testing.T, line string) *command.Command {
+	text, found := strings.CutPrefix(line, "expire-lease ")
+	if !found {
+		return parse(t, line, &command.Command{})
+	}
+	id, at, found := strings.Cut(text, " ")
+	e := &command.Expire{Lease: hexID(t, id)}
+	if e.Granted = s.timers[leaseTimer(e.Lease)].Generation; found {
+		var index, n int
+		if _, err := fmt.Sscanf(at, "%d.%d", &index, &n); err != nil {
+			t.Fatal(err)
+		}
+		e.Granted = uint64(store.At(uint64(index), n))
+	}
+	return &command.Command{Op: &command.Command_Expire{Expire: e}}
+}
+
+func hexID(t *testing.T, text string) int64 {
+	id, err := strconv.ParseUint(text, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(id)
+}
+
+func (s *script) leases(t *testing.T, d *datadriven.TestData, out *strings.Builder) {
+	p := s.m.Published()
+	id, name, limit := "0", "", 0
+	d.MaybeScanArgs(t, "id", &id)
+	d.MaybeScanArgs(t, "after", &id)
+	d.MaybeScanArgs(t, "name", &name)
+	d.MaybeScanArgs(t, "limit", &limit)
+	var err error
+	switch d.Cmd {
+	case "lease":
+		var info *kvpb.LeaseInfoResponse
+		if info, err = p.Lease(hexID(t, id), d.HasArg("keys")); err == nil {
+			fmt.Fprintf(out, "lease %x at %d: ttl %d left %d keys %q\n", uint64(info.Id), info.Revision, info.TtlMillis, info.LeftMillis, info.Keys)
+		}
+	case "leases":
+		var list *kvpb.LeaseListResponse
+		if list, err = p.Leases(hexID(t, id), int64(limit)); err == nil {
+			for _, id := range list.Ids {
+				fmt.Fprintf(out, "%x ", uint64(id))
+			}
+			fmt.Fprintf(out, "at %d more %v\n", list.Revision, list.More)
+		}
+	case "contenders":
+		var kvs []*kvpb.KeyValue
+		if kvs, err = p.Contenders([]byte(name), limit); err == nil {
+			fmt.Fprintln(out, showKVs(kvs))
+		}
+	case "timers":
+		now := scanTimers(t, p)
+		for _, id := range slices.Sorted(maps.Keys(now)) {
+			fmt.Fprintln(out, showTimer(now[id]))
+		}
+		if !now.same(s.timers) {
+			fmt.Fprintln(out, "which is not what apply has told of")
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(out, showError(err))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/store"
 )
 
 // How scripts print what they get.
@@ -50,6 +51,10 @@ func showResult(out *strings.Builder, r *Result) {
 		fmt.Fprintf(out, "compacted %d\n", resp.Compacted)
 	case *kvpb.TxnResponse:
 		showTxn(out, resp, "")
+	case *kvpb.LeaseGrantResponse:
+		fmt.Fprintf(out, "granted at %d: %x ttl %d\n", resp.Revision, uint64(resp.Id), resp.TtlMillis)
+	case *kvpb.LeaseRevokeResponse:
+		fmt.Fprintf(out, "revoked at %d: %d\n", resp.Revision, resp.Deleted)
 	default:
 		fmt.Fprintf(out, "%T\n", resp)
 	}
@@ -62,7 +67,10 @@ func showKV(kv *kvpb.KeyValue) string {
 	}
 	s += fmt.Sprintf(" (create %d mod %d version %d", kv.GetCreateRevision(), kv.GetModRevision(), kv.GetVersion())
 	if kv.GetLease() != 0 {
-		s += fmt.Sprintf(" lease %x", kv.GetLease())
+		s += fmt.Sprintf(" lease %x", uint64(kv.GetLease()))
+	}
+	if kv.GetTtlMillis() != 0 {
+		s += fmt.Sprintf(" ttl %d", kv.GetTtlMillis())
 	}
 	return s + ")"
 }
@@ -130,6 +138,20 @@ func showPosition(p api.Position) string {
 	return p.String()
 }
 
+// showTimer prints the generation of a lease as index.command, of a key as its
+// revision.
+func showTimer(t Timer) string {
+	s := fmt.Sprintf("timer %s generation %d", t.Key, t.Generation)
+	if t.Lease != 0 {
+		ts := store.TS(t.Generation)
+		s = fmt.Sprintf("timer of lease %x generation %d.%d", uint64(t.Lease), ts.Index(), ts%store.MaxCommands)
+	}
+	if t.Gone {
+		return s + " gone"
+	}
+	return fmt.Sprintf("%s ttl %d", s, t.TTLMillis)
+}
+
 func showEvent(e *kvpb.Event) string {
 	s := fmt.Sprintf("%d.%d ", e.Kv.ModRevision, e.Sub)
 	if e.Type == kvpb.Event_DELETE {
@@ -139,6 +161,9 @@ func showEvent(e *kvpb.Event) string {
 	}
 	if e.PrevKv != nil {
 		s += " prev " + showKV(e.PrevKv)
+	}
+	if e.Expired {
+		s += " expired"
 	}
 	if e.Last {
 		s += " last"

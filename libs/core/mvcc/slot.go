@@ -37,6 +37,8 @@ const (
 	outcomeTxn
 	outcomeCompact
 	outcomeError
+	outcomeGrant
+	outcomeRevoke
 )
 
 const (
@@ -99,6 +101,10 @@ func (s *slot) setResult(res *Result, bytesMax int) error {
 		s.outcome = outcomeTxn
 	case *kvpb.CompactResponse:
 		s.outcome = outcomeCompact
+	case *kvpb.LeaseGrantResponse:
+		s.outcome = outcomeGrant
+	case *kvpb.LeaseRevokeResponse:
+		s.outcome = outcomeRevoke
 	case nil:
 		s.outcome = outcomeError
 		msg = &kvpb.Error{
@@ -128,6 +134,10 @@ func (s *slot) result() (Result, error) {
 		res.Response = &kvpb.TxnResponse{}
 	case outcomeCompact:
 		res.Response = &kvpb.CompactResponse{}
+	case outcomeGrant:
+		res.Response = &kvpb.LeaseGrantResponse{}
+	case outcomeRevoke:
+		res.Response = &kvpb.LeaseRevokeResponse{}
 	case outcomeError:
 		var e kvpb.Error
 		if err := proto.Unmarshal(s.body, &e); err != nil {
@@ -150,7 +160,7 @@ func withoutResults(resp proto.Message) proto.Message {
 	case *kvpb.PutResponse:
 		kv := r.Kv
 		return &kvpb.PutResponse{Revision: r.Revision, Kv: &kvpb.KeyValue{
-			CreateRevision: kv.GetCreateRevision(), ModRevision: kv.GetModRevision(), Version: kv.GetVersion(), Lease: kv.GetLease(),
+			CreateRevision: kv.GetCreateRevision(), ModRevision: kv.GetModRevision(), Version: kv.GetVersion(), Lease: kv.GetLease(), TtlMillis: kv.GetTtlMillis(),
 		}}
 	case *kvpb.DeleteRangeResponse:
 		return &kvpb.DeleteRangeResponse{Revision: r.Revision, Deleted: r.Deleted}

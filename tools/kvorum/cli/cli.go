@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/client"
@@ -23,8 +24,8 @@ const (
 	ExitOK    = svc.ExitOK
 	ExitError = svc.ExitFailure
 	ExitUsage = svc.ExitUsage
-	// ExitNo is the answer "no": the key does not exist, or a condition did not
-	// hold.
+	// ExitNo is the answer "no": the key or lease does not exist, or a condition
+	// did not hold.
 	ExitNo = 3
 )
 
@@ -66,7 +67,7 @@ type command struct {
 func commands() []*command {
 	return []*command{
 		putCommand(), getCommand(), delCommand(), listCommand(), txnCommand(), watchCommand(), historyCommand(),
-		compactCommand(), statusCommand(), devCommand(), versionCommand(),
+		leaseCommand(), lockCommand(), electCommand(), compactCommand(), statusCommand(), devCommand(), versionCommand(),
 	}
 }
 
@@ -81,14 +82,14 @@ func Main(ctx context.Context, args []string, streams Streams) int {
 	return s.exit(err)
 }
 
-// devExit carries the exit code of kvorum dev.
-type devExit int
+// exitCode carries the exit code of kvorum dev, or of a command under a lock.
+type exitCode int
 
-func (e devExit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 func (s *session) exit(err error) int {
 	var usage *usageError
-	var code devExit
+	var code exitCode
 	switch {
 	case err == nil, errors.Is(err, pflag.ErrHelp):
 		return ExitOK
@@ -101,7 +102,7 @@ func (s *session) exit(err error) int {
 		return ExitUsage
 	}
 	fmt.Fprintf(s.Err, "kvorum: %s\n", oneLine(err))
-	if errors.Is(err, client.ErrNotFound) || errors.Is(err, client.ErrCompareFailed) {
+	if errors.Is(err, client.ErrNotFound) || errors.Is(err, client.ErrLeaseNotFound) || errors.Is(err, client.ErrCompareFailed) {
 		return ExitNo
 	}
 	return ExitError
@@ -194,13 +195,22 @@ func (s *session) connect(ctx context.Context) (*client.Client, error) {
 	return c, err
 }
 
+// call connects and sends one message.
+func (s *session) call(ctx context.Context, subject string, req, resp proto.Message) error {
+	c, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	return c.Call(ctx, subject, req, resp)
+}
+
 // devCommand runs a cluster on this machine; it parses its own flags.
 func devCommand() *command {
 	return &command{
 		name: "dev", summary: "run a whole cluster on this machine", local: true,
 		run: func(ctx context.Context, s *session, args []string) error {
 			if code := dev.Main(ctx, args, s.Out, s.Err); code != ExitOK {
-				return devExit(code)
+				return exitCode(code)
 			}
 			return nil
 		},

@@ -51,6 +51,19 @@ func TestUsage(t *testing.T) {
 		"get --timeout 0s /a":             {2, "", "want more than 0"},
 		"del --prefix --if-revision 1 /a": {2, "", "not for --prefix"},
 		"compact x":                       {2, "", "want a number"},
+		"lease":                           {2, "", "usage: kvorum lease grant"},
+		"lease grnt 5s":                   {2, "", "did you mean grant?"},
+		"lease grant":                     {2, "", "0 arguments are given after grant"},
+		"lease grant 5":                   {2, "", "want a duration"},
+		"lease grant --id 12 5s":          {2, "", "want 16 hex digits"},
+		"lease info 0000000000000000":     {2, "", "want 16 hex digits"},
+		"lease list x":                    {2, "", "1 arguments are given after list"},
+		"lease keepalive":                 {2, "", "0 arguments are given after keepalive"},
+		"lock /l":                         {2, "", "usage: kvorum lock NAME -- COMMAND"},
+		"lock --wait -1s /l true":         {2, "", "want 0 or more"},
+		"elect --follow /l v":             {2, "", "without VALUE"},
+		"put --ttl 0s /a b":               {2, "", "want more than 0"},
+		"put --lease x /a b":              {2, "", "want 16 hex digits"},
 		"txn {":                           {1, "", "bad_request"},
 		"dev --frobnicate":                {2, "", "frobnicate"},
 		"--timeout 50ms --server nats://127.0.0.1:1 get /a": {1, "", "cannot connect to nats://127.0.0.1:1"},
@@ -129,6 +142,8 @@ func fake(t *testing.T) string {
 		},
 		"kv.put.>": func(m *nats.Msg) *nats.Msg {
 			switch {
+			case m.Header.Get("Kv-Ttl") == "1.5s" && m.Header.Get("Kv-Lease") == "00000000000f7f3a":
+				return &nats.Msg{Header: nats.Header{"Kv-Revision": {"22"}}}
 			case m.Header.Get("Kv-If-Revision") == "7":
 				return refuse(&api.Error{Kind: api.KindCompareFailed, Message: "it has 12,\nnot 7"})
 			case string(m.Data) != "from stdin":
@@ -157,7 +172,8 @@ func fake(t *testing.T) string {
 				return refuse(api.Errorf(api.KindBadRequest, "%v %v", &req, err))
 			}
 			return answer(&kvpb.HistoryResponse{Events: []*kvpb.Event{{Kv: primary},
-				{Type: kvpb.Event_DELETE, Kv: &kvpb.KeyValue{Key: []byte("/db/a b"), ModRevision: 13}}}, Through: &kvpb.Position{Revision: 13}})
+				{Type: kvpb.Event_DELETE, Kv: &kvpb.KeyValue{Key: []byte("/db/a b"), ModRevision: 13}},
+				{Type: kvpb.Event_DELETE, Expired: true, Kv: &kvpb.KeyValue{Key: []byte("/beat"), ModRevision: 14}}}, Through: &kvpb.Position{Revision: 14}})
 		},
 		"kv.compact":             func(*nats.Msg) *nats.Msg { return answer(&kvpb.CompactResponse{Compacted: 5}) },
 		"kv.admin.status":        func(*nats.Msg) *nats.Msg { return answer(status("node-1", true)) },
@@ -190,10 +206,11 @@ func TestCommands(t *testing.T) {
 		{"put /a -", "else", 1, ""},
 		{"put --if-revision 7 /a -", "from stdin", 3, ""},
 		{"put --prev /a x", "", 0, "10.0.0.6\n"},
+		{"put --ttl 1500ms --lease 00000000000f7f3a /a x", "", 0, "22\n"},
 		{"del /a", "", 0, "0\n"},
 		{`txn {"then":[{"put":{"key":"/a","value":"x"}}]}`, "", 0, ""},
 		{"txn", `{"if":[{"key":"/a","version":0}],"then":[{"put":{"key":"/a","value":"x"}}]}`, 3, ""},
-		{"history", "", 0, "12 put /db/primary 10.0.0.6\n13 delete \"/db/a b\"\n"},
+		{"history", "", 0, "12 put /db/primary 10.0.0.6\n13 delete \"/db/a b\"\n14 expire /beat\n"},
 		{"history --from 5 --limit 1", "", 0, "12 put /db/primary 10.0.0.6\n"},
 		{"watch --from 5 --limit 2", "", 0, "12 put /db/primary 10.0.0.6\n13 delete \"/db/a b\"\n"},
 		{"compact 5", "", 0, "5\n"},

@@ -27,6 +27,19 @@ func (s *session) json(m proto.Message) error {
 	return err
 }
 
+// print prints a message as JSON, or else lines.
+func (s *session) print(m proto.Message, lines ...string) error {
+	if s.output == "json" {
+		return s.json(m)
+	}
+	for _, l := range lines {
+		if _, err := fmt.Fprintln(s.Out, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // table prints rows below a heading. Cells do not contain tabs.
 func (s *session) table(heading string, rows []string) error {
 	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)

@@ -14,6 +14,8 @@ func putCommand() *command {
 	fs := flagSet()
 	ifRevision := fs.Int64("if-revision", 0, "only if the key's mod revision is `N`; 0: only if the key does not exist")
 	prev := fs.Bool("prev", false, "print the previous value, if there was one")
+	ttl := fs.Duration("ttl", 0, "delete the key this `DURATION` after its last put, such as 5s")
+	lease := fs.String("lease", "", "attach the key to the lease `ID`, 16 hex digits")
 	id := fs.String("id", "", "an id of your own: the put takes effect once, however often the command is repeated")
 	return &command{
 		name: "put", args: "KEY VALUE", summary: "write a key", least: 2, most: 2, flags: fs,
@@ -27,6 +29,17 @@ func putCommand() *command {
 			opts, err := writeOptions(fs.Changed("if-revision"), *ifRevision, *prev, *id)
 			if err != nil {
 				return err
+			}
+			if *ttl < 0 || fs.Changed("ttl") && *ttl == 0 {
+				return usagef("--ttl %s: want more than 0", *ttl)
+			}
+			opts = append(opts, client.WithTTL(*ttl))
+			if *lease != "" {
+				id, err := leaseID(*lease)
+				if err != nil {
+					return err
+				}
+				opts = append(opts, client.WithLease(id))
 			}
 			c, err := s.connect(ctx)
 			if err != nil {

@@ -34,12 +34,8 @@ Prints the answer as JSON. Exit code 3 if the conditions did not hold and "else"
 			if err := kvjson.Unmarshal(body, &req); err != nil {
 				return err
 			}
-			c, err := s.connect(ctx)
-			if err != nil {
-				return err
-			}
 			var resp kvpb.TxnResponse
-			if err := c.Call(ctx, api.SubjectTxn, &req, &resp); err != nil {
+			if err := s.call(ctx, api.SubjectTxn, &req, &resp); err != nil {
 				return err
 			}
 			if err := s.json(&resp); err != nil {

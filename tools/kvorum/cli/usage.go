@@ -91,7 +91,7 @@ func (s *session) help() {
 	}
 	fmt.Fprintf(s.Out, "\nKeys are given as they are: /db/primary. Flags of all commands:\n%s", s.globalFlags("").FlagUsages())
 	fmt.Fprint(s.Out, "\nExit codes: 0 done; 1 it failed, and stderr says why; 2 the command line is wrong;\n"+
-		"3 the key does not exist or the condition did not hold.\nkvorum COMMAND --help tells more.\n")
+		"3 the key or lease does not exist or the condition did not hold.\nkvorum COMMAND --help tells more.\n")
 }
 
 // commandHelp is the help of a command.

@@ -15,7 +15,7 @@ func watchCommand() *command {
 	limit := fs.Int64("limit", 0, "stop after `N` changes")
 	return &command{
 		name: "watch", args: "[KEY]", summary: "print every change of a key, of a prefix, or of all keys", most: 1, flags: fs,
-		details: "A change a line: revision, put or delete, key, value. A KEY that ends with / is a prefix.\n" +
+		details: "A change a line: revision, put, delete or expire, key, value. A KEY that ends with / is a prefix.\n" +
 			"It goes on over lost connections and failovers until it is interrupted, and misses nothing.",
 		run: func(ctx context.Context, s *session, args []string) error {
 			if *from < 0 || *limit < 0 {
@@ -69,9 +69,12 @@ func (s *session) printEvent(e client.Event) error {
 		return s.json(e.Proto())
 	}
 	var err error
-	if e.Delete {
+	switch {
+	case e.Expired:
+		_, err = fmt.Fprintf(s.Out, "%d expire %s\n", e.Position.Revision, keyText(e.KV.Key))
+	case e.Delete:
 		_, err = fmt.Fprintf(s.Out, "%d delete %s\n", e.Position.Revision, keyText(e.KV.Key))
-	} else {
+	default:
 		_, err = fmt.Fprintf(s.Out, "%d put %s %s\n", e.Position.Revision, keyText(e.KV.Key), text(string(e.KV.Value)))
 	}
 	return err
