@@ -76,16 +76,17 @@ const DefaultMinFreeBytes = 64 << 20
 
 // Store implements store.Node.
 type Store struct {
-	dir    string
-	opts   options
-	lock   *dirLock
-	log    *raftLog
-	mu     sync.Mutex
-	state  *state
-	number uint64    // of the state in use
-	recv   *incoming // received, not installed
-	next   uint64    // number of the next received state
-	closed bool
+	dir      string
+	opts     options
+	lock     *dirLock
+	log      *raftLog
+	mu       sync.Mutex
+	identity identityFile
+	state    *state
+	number   uint64    // of the state in use
+	recv     *incoming // received, not installed
+	next     uint64    // number of the next received state
+	closed   bool
 }
 
 var _ store.Node = (*Store)(nil)
@@ -116,17 +117,17 @@ func Open(cfg Config) (s *Store, err error) {
 	if err := checkFree(cfg.Dir, opts.minFreeBytes); err != nil {
 		return s, err
 	}
-	initialized, err := openIdentity(cfg.Dir, cfg.Identity)
-	if err != nil {
+	if s.identity, err = openIdentity(cfg.Dir, cfg.Identity); err != nil {
 		return s, err
 	}
-	if err := s.open(cfg.Bootstrap, initialized); err != nil {
+	if err := s.open(cfg.Bootstrap, s.identity.Initialized); err != nil {
 		return s, err
 	}
-	if initialized {
+	if s.identity.Initialized {
 		return s, nil
 	}
-	return s, writeIdentity(cfg.Dir, cfg.Identity, true)
+	s.identity.Initialized = true
+	return s, writeIdentity(cfg.Dir, s.identity)
 }
 
 // open opens both databases. Until initialized is stored in the identity, the

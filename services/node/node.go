@@ -54,6 +54,8 @@ type Node struct {
 	freeBytes atomic.Uint64
 	lowSpace  atomic.Bool
 	settling  chan struct{} // the subscriptions are to be looked at again
+	joining   *joining
+	joined    atomic.Bool // consensus runs
 }
 
 func (n *Node) clock() int64 { return int64(time.Since(n.start)) + 1 }
@@ -101,7 +103,7 @@ func openStore(cfg *Config) (*badgerstore.Store, error) {
 }
 
 // newNode puts the parts together. st is closed by the caller.
-func newNode(ctx context.Context, fail func(error), cfg Config, st store.Node) (*Node, error) {
+func newNode(ctx context.Context, fail func(error), cfg Config, st *badgerstore.Store) (*Node, error) {
 	n := &Node{
 		cfg: cfg, id: cfg.self().ID(), log: cfg.Logger, ctx: ctx, fail: fail,
 		start: time.Now(), store: st, box: newMailbox(), settling: make(chan struct{}, 1),
@@ -114,6 +116,7 @@ func newNode(ctx context.Context, fail func(error), cfg Config, st store.Node) (
 	p := machine.Published()
 	n.recent = newRecent(p.Revision, p.Compacted)
 	n.readers = newReaders(n.published)
+	n.joining = &joining{node: n, store: st}
 	n.keeper = &keeper{node: n, due: make(chan struct{}, 1)}
 	n.snapshots = &snapshots{node: n}
 	n.grants = &grants{node: n}
@@ -139,6 +142,10 @@ func (n *Node) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("starting the peer bus: %w", err)
 	}
+	n.peers.HandleForward(n.passedOn)
+	if err := n.joining.run(ctx); err != nil {
+		return err
+	}
 	n.clients, err = natsbus.StartClient(natsbus.ClientConfig{
 		Name: n.cfg.Name, Listen: n.cfg.Listen, RouteListen: n.cfg.RouteListen, Routes: n.cfg.Routes,
 		ClusterName: n.cfg.Token, Secret: n.cfg.Secret, Logger: n.log,
@@ -163,6 +170,7 @@ func (n *Node) startConsensus() error {
 	}
 	r, err := replica.New(replica.Config{
 		ID: n.id, Nonce: binary.BigEndian.Uint64(nonce[:]), Log: n.store.Log(), Applied: n.published().Index,
+		Replaced: n.joining.replaced(), MinTerm: n.joining.membership().MinTerm,
 		Rand: rand.Uint64, WallClock: func() int64 { return time.Now().UnixNano() },
 		Logger: raftLogger{n.log},
 	}, n.clock())
@@ -181,8 +189,9 @@ func (n *Node) startConsensus() error {
 		send: func(t *replica.AppendTask) { n.consensus.send(t.Remote) }, install: n.snapshots.install,
 	}
 	n.consensus.appender = n.appender
-	n.peers.HandleForward(n.passedOn)
 	n.peers.HandleSnapshot(n.snapshots.receive)
+	n.box.take() // what was sent to a node that was not yet a member
+	n.joined.Store(true)
 	return nil
 }
 

@@ -195,8 +195,17 @@ func (n *Node) read(r *readRequest) {
 	}
 }
 
-// passedOn takes a write that another node has passed on.
+// passedOn takes what another node sends apart from Raft: a write that it
+// passes on, or its hello.
 func (n *Node) passedOn(m *nats.Msg) {
+	if m.Subject == subjectHello {
+		n.joining.answer(m)
+		return
+	}
+	if !n.joined.Load() {
+		respondError(m, api.Errorf(api.KindUnavailable, "this node is starting: try again"))
+		return
+	}
 	for _, op := range operations() {
 		if op.write && matches(op.subjects[0], m.Subject) {
 			n.handle(op, m, true)

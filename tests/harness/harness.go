@@ -299,3 +299,24 @@ func freePorts(t testing.TB, n int) (addresses []string) {
 
 // Args is the process's command line without the program.
 func (p *Process) Args() []string { return append([]string{}, p.args...) }
+
+// Flag is the value of a flag on the process's command line, "" without it.
+func (p *Process) Flag(name string) string {
+	for i, a := range p.args[:len(p.args)-1] {
+		if a == name {
+			return p.args[i+1]
+		}
+	}
+	return ""
+}
+
+// LoseDisk removes the data directory of a node that is down.
+func (p *Process) LoseDisk() {
+	p.t.Helper()
+	if p.Running() {
+		p.t.Fatalf("%s runs", p.Name)
+	}
+	if err := os.RemoveAll(p.Flag("--data-dir")); err != nil {
+		p.t.Fatal(err)
+	}
+}
