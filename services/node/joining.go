@@ -132,7 +132,7 @@ func (j *joining) ask(ctx context.Context, after uint64) map[uint64]helloReply {
 		wg.Go(func() {
 			m, err := n.peers.Forward(ctx, p.ID(), subjectHello, nil, body)
 			var r helloReply
-			if err != nil || json.Unmarshal(m.Data, &r) != nil {
+			if err != nil || json.Unmarshal(m.Data, &r) != nil || r.Incarnation == 0 {
 				return // not there yet
 			}
 			mu.Lock()
