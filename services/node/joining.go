@@ -150,12 +150,21 @@ func (j *joining) decide(replies map[uint64]helloReply, after uint64) (next uint
 	n, own := j.node, j.membership()
 	founders := map[uint64]uint64{n.id: own.Incarnation}
 	var known *helloReply
+	members := 0 // that tell their term
 	for id, r := range replies {
 		founders[id] = r.Incarnation
 		if r.State != "" {
 			known = &r
 			next = max(next, r.Term)
 		}
+		if r.State == stateMember && r.Term > 0 {
+			members++
+		}
+	}
+	if members <= len(n.cfg.Peers)/2 {
+		// Only among a majority is one who knows the last term in which this
+		// node voted or confirmed: less could hide a leader that has to hand over.
+		next = 0
 	}
 	switch {
 	case known == nil && len(replies) == len(n.cfg.Peers)-1:

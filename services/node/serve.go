@@ -11,6 +11,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/core/replica"
+	"github.com/kvorum/kvorum/libs/core/store"
 	"github.com/kvorum/kvorum/libs/natsbus"
 )
 
@@ -151,6 +152,11 @@ func (n *Node) handle(op operation, m *nats.Msg, passed bool) {
 		return
 	}
 	data, err := proto.Marshal(c.command)
+	if err == nil && len(data) > store.MaxCommandBytes {
+		// The bound on keys and values leaves out what is only read, and what
+		// many small operations take besides.
+		err = api.Errorf(api.KindTooLarge, "the request takes %d bytes in the log, more than %d: split it", len(data), store.MaxCommandBytes)
+	}
 	if err != nil {
 		req.fail(err)
 		return

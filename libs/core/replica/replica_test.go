@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -290,4 +291,27 @@ func TestReplacedNodeGivesNoVote(t *testing.T) {
 	if !vote(2, 8) {
 		t.Error("it does not vote any more")
 	}
+}
+
+// However much waits, the disk gets it in writes that it can answer in time: a
+// leader that is only busy does not lose its leadership.
+func TestWritesAreBounded(t *testing.T) {
+	c := healthy(t, 3)
+	l := c.leader()
+	big := func(i int) string { return fmt.Sprint("big", i, strings.Repeat("x", 1<<20)) }
+	for i := range 32 {
+		l.propose(big(i))
+	}
+	c.until("all of them", func() bool {
+		for _, d := range l.disk {
+			size := 0
+			for _, e := range d.task.Entries {
+				size += len(e.GetData())
+			}
+			if size > 6<<20 {
+				t.Fatalf("%d MiB are one write of the log", size>>20)
+			}
+		}
+		return c.acked[big(31)] > 0
+	})
 }
