@@ -58,6 +58,12 @@ type Node struct {
 	joined    atomic.Bool // consensus runs
 }
 
+// damaged stops the node: data that fails a checksum once is not to be trusted
+// anywhere, and while the node is up a share of all reads finds its way here.
+func (n *Node) damaged(err error) {
+	n.fail(fmt.Errorf("its data is damaged: %w", err))
+}
+
 func (n *Node) clock() int64 { return int64(time.Since(n.start)) + 1 }
 
 func (n *Node) machine() *mvcc.Machine { return n.current.Load() }
@@ -120,12 +126,12 @@ func newNode(ctx context.Context, fail func(error), cfg Config, st *badgerstore.
 	n.keeper = &keeper{node: n, due: make(chan struct{}, 1)}
 	n.snapshots = &snapshots{node: n}
 	n.grants = &grants{node: n}
-	n.feed = &feed{ctx: ctx, node: cfg.Name, recent: n.recent, readers: n.readers, slots: make(chan struct{}, pollsMax)}
+	n.feed = &feed{ctx: ctx, node: cfg.Name, recent: n.recent, readers: n.readers, slots: make(chan struct{}, pollsMax), damaged: n.damaged}
 	n.applier = &applier{
 		queue: newQueue[applyItem](), machine: machine, box: n.box, recent: n.recent, readers: n.readers,
 		wrote: n.keeper.wrote, fail: fail, applied: n.settle,
 	}
-	n.responder = responder{node: cfg.Name, stats: natsbus.NewStats(endpoints()), term: func() uint64 { return n.consensus.role.Load().Term }}
+	n.responder = responder{node: cfg.Name, stats: natsbus.NewStats(endpoints()), term: func() uint64 { return n.consensus.role.Load().Term }, damaged: n.damaged}
 	return n, nil
 }
 

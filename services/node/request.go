@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
+	"github.com/kvorum/kvorum/libs/core/store"
 	"github.com/kvorum/kvorum/libs/natsbus"
 )
 
@@ -33,6 +35,8 @@ type responder struct {
 	node  string
 	stats *natsbus.Stats
 	term  func() uint64
+	// damaged is told of every answer that found the node's data damaged.
+	damaged func(error)
 }
 
 // reply answers a request; every call but the first does nothing.
@@ -42,6 +46,9 @@ func (r *request) reply(a answer) { r.finish(a, nil) }
 func (r *request) fail(err error) {
 	e := asError(err)
 	r.finish(answer{header: nats.Header(e.Header()), body: e.Body()}, e)
+	if errors.Is(err, store.ErrCorrupt) {
+		r.out.damaged(err)
+	}
 }
 
 func (r *request) finish(a answer, err error) {
