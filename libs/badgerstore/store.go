@@ -43,6 +43,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -162,12 +163,13 @@ func (s *Store) stateDir(number uint64) string {
 // removeOtherStates removes what was received and not installed, and a state
 // that was replaced.
 func (s *Store) removeOtherStates() error {
-	dirs, err := filepath.Glob(filepath.Join(s.dir, "state-*"))
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return err
 	}
-	for _, dir := range dirs {
-		if dir == s.stateDir(s.number) {
+	for _, e := range entries {
+		dir := filepath.Join(s.dir, e.Name())
+		if !strings.HasPrefix(e.Name(), "state-") || dir == s.stateDir(s.number) {
 			continue
 		}
 		if err := os.RemoveAll(dir); err != nil {

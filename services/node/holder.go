@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -83,7 +84,8 @@ func (h *holder) pass(p replica.Proposal, leader uint64) {
 	}
 	go func() {
 		defer func() { <-h.slots }()
-		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+		// What it has waited already counts.
+		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout-time.Since(req.began))
 		defer cancel()
 		reply, err := h.forward(ctx, leader, req.msg)
 		switch {

@@ -56,6 +56,7 @@ type Node struct {
 	settling  chan struct{} // the subscriptions are to be looked at again
 	joining   *joining
 	joined    atomic.Bool // consensus runs
+	behind    atomic.Bool // the state is too far behind for reads
 }
 
 // damaged stops the node: data that fails a checksum once is not to be trusted
@@ -119,6 +120,7 @@ func newNode(ctx context.Context, fail func(error), cfg Config, st *badgerstore.
 		return nil, fmt.Errorf("opening the state at index %d: %w", st.Log().Checkpoint(), err)
 	}
 	n.current.Store(machine)
+	n.behind.Store(true) // until it is known to keep up
 	p := machine.Published()
 	n.recent = newRecent(p.Revision, p.Compacted)
 	n.readers = newReaders(n.published)
@@ -232,24 +234,28 @@ func (n *Node) settle() {
 
 // follow keeps the subscriptions as the role asks for, until ctx ends.
 func (n *Node) follow(ctx context.Context) {
-	var done replica.Role // the role that the subscriptions follow for good
+	type standing struct {
+		role   replica.Role
+		behind bool
+	}
+	var done standing // what the subscriptions follow for good
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.settling:
 		}
-		role := *n.consensus.role.Load()
-		if role == done {
+		role, behind := *n.consensus.role.Load(), n.behind.Load()
+		if done == (standing{role, behind}) {
 			continue
 		}
 		settled := role.Leader != 0 && n.published().Term == role.Term
-		if err := n.service.follow(role, settled); err != nil {
+		if err := n.service.follow(role, settled, behind); err != nil {
 			n.fail(err)
 			return
 		}
 		if settled {
-			done = role
+			done = standing{role, behind}
 		}
 	}
 }

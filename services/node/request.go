@@ -62,8 +62,10 @@ func (r *request) finish(a answer, err error) {
 	if a.header == nil {
 		a.header = nats.Header{}
 	}
-	a.header[api.HeaderNode] = []string{r.out.node}
-	a.header[api.HeaderTerm] = []string{strconv.FormatUint(r.out.term(), 10)}
+	if a.header[api.HeaderNode] == nil { // else it is another node's answer
+		a.header[api.HeaderNode] = []string{r.out.node}
+		a.header[api.HeaderTerm] = []string{strconv.FormatUint(r.out.term(), 10)}
+	}
 	// An error means that the connection is closing: nobody is left to tell.
 	_ = r.msg.RespondMsg(&nats.Msg{Header: a.header, Data: a.body})
 }

@@ -71,26 +71,12 @@ func (n *Node) startWorkers(wg *sync.WaitGroup, ctx context.Context) {
 	wg.Go(func() { n.applier.run(ctx) })
 	wg.Go(func() { n.keeper.run(ctx) })
 	wg.Go(func() { n.follow(ctx) })
-	wg.Go(func() { n.expireReads(ctx) })
+	wg.Go(func() { n.watchLag(ctx) })
 	if n.joining.replaced() {
 		wg.Go(func() { n.joining.vouch(ctx) })
 	}
 	for range readersCount {
 		wg.Go(func() { n.readers.run(ctx) })
-	}
-}
-
-// expireReads refuses reads that wait too long for the state.
-func (n *Node) expireReads(ctx context.Context) {
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			n.readers.expire(n.clock())
-		}
 	}
 }
 
