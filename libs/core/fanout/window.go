@@ -156,8 +156,7 @@ func (v *View) History(q Query) (Page, bool) {
 	if v.through.After(page.Through) {
 		page.Through = v.through
 	}
-	inside := page.Through.After(api.Position{}) && page.Through != api.End(page.Through.Revision)
-	page.More = inside && !page.Through.After(v.through) // nothing follows what is yet to come
+	page.More = page.Through.After(api.Position{}) && page.Through != api.End(page.Through.Revision)
 	return page, true
 }
 
