@@ -79,12 +79,13 @@ func (k Kind) Unknown() bool {
 	return !ok || e.unknown
 }
 
-// Retryable reports whether the same request may succeed later, unchanged.
+// Retryable reports whether the same request may succeed later, or on another
+// node, unchanged.
 // Where Unknown holds as well, only a request with a Nats-Msg-Id, or one that
 // has no effect, can be repeated safely.
 func (k Kind) Retryable() bool {
 	switch k {
-	case KindNoLeader, KindTimeout, KindOverloaded, KindUnavailable:
+	case KindNoLeader, KindTimeout, KindOverloaded, KindUnavailable, KindCorrupt:
 		return true
 	}
 	return false

@@ -39,7 +39,7 @@ var every = []struct {
 	{api.KindOverloaded, "overloaded", 429, false, true},
 	{api.KindNoLeader, "no_leader", 503, false, true},
 	{api.KindTimeout, "timeout", 504, true, true},
-	{api.KindCorrupt, "corrupt", 500, false, false},
+	{api.KindCorrupt, "corrupt", 500, false, true},
 	{api.KindUnavailable, "unavailable", 503, false, true},
 	{api.KindInternal, "internal", 500, true, false},
 	{"of_tomorrow", "of_tomorrow", 500, true, false},

@@ -8,6 +8,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/kvorum/kvorum/libs/core/store"
 )
 
 // Keys of the log database:
@@ -26,7 +28,7 @@ const (
 
 	// maxEntryBytes is the largest entry, encoded: it has to fit into one
 	// transaction, which Badger bounds by 15% of a memtable.
-	maxEntryBytes = 2 << 20
+	maxEntryBytes = store.MaxEntryBytes
 )
 
 var errChunk = errors.New("an entry's record is damaged")

@@ -24,7 +24,7 @@ var (
 )
 
 // rebuild is what to do about a damaged directory.
-const rebuild = "remove this node from the cluster, empty its data directory and add it again; the other members keep the data"
+const rebuild = "empty this node's data directory and start it again: it copies the data from the other members, a majority of which must run"
 
 // corruptf is store.ErrCorrupt about something in dir.
 func corruptf(dir, format string, args ...any) error {

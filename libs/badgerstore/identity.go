@@ -26,52 +26,88 @@ type identityFile struct {
 	// Initialized is false until the first start has created both databases.
 	// Afterwards a missing database is damage and never created again: a node
 	// that forgot its votes could vote twice.
-	Initialized bool `json:"initialized"`
+	Initialized bool       `json:"initialized"`
+	Membership  Membership `json:"membership"`
+}
+
+// Membership is what a data directory knows of its part in the cluster. The
+// node that owns the directory decides what it says; it is kept here because
+// it must be as durable as the votes.
+type Membership struct {
+	// Incarnation is drawn when the directory is made: a member whose disk was
+	// lost and that starts with an empty one has another.
+	Incarnation uint64 `json:"incarnation"`
+	State       string `json:"state"`
+	// Founders are the incarnations with which the cluster was founded.
+	Founders map[uint64]uint64 `json:"founders,omitempty"`
+	// MinTerm is the least term whose messages a replaced member listens to.
+	MinTerm uint64 `json:"min_term,omitempty"`
 }
 
 // openIdentity stores want in a new directory and compares it with what an old
 // one holds.
-func openIdentity(dir string, want Identity) (initialized bool, err error) {
+func openIdentity(dir string, want Identity) (file identityFile, err error) {
 	path := filepath.Join(dir, "IDENTITY")
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, "log")); err == nil {
-			return false, corruptf(dir, "the file IDENTITY is missing beside a Raft log")
+			return file, corruptf(dir, "the file IDENTITY is missing beside a Raft log")
 		}
-		return false, writeIdentity(dir, want, false)
+		file = identityFile{Format: formatVersion, Identity: want}
+		return file, writeIdentity(dir, file)
 	}
 	if err != nil {
-		return false, fmt.Errorf("badgerstore: read the identity: %w", err)
+		return file, fmt.Errorf("badgerstore: read the identity: %w", err)
 	}
 	var got identityFile
 	if err := json.Unmarshal(raw, &got); err != nil {
-		return false, corruptf(path, "not readable: %v", err)
+		return file, corruptf(path, "not readable: %v", err)
 	}
 	switch {
 	case got.Format > formatVersion:
-		return false, fmt.Errorf("%w: %s has format %d, this version reads up to %d: start it with the version that wrote it or a newer one",
+		return file, fmt.Errorf("%w: %s has format %d, this version reads up to %d: start it with the version that wrote it or a newer one",
 			ErrNewerFormat, dir, got.Format, formatVersion)
 	case got.Format < 1:
-		return false, corruptf(path, "format %d", got.Format)
+		return file, corruptf(path, "format %d", got.Format)
 	case got.ClusterID != want.ClusterID:
-		return false, fmt.Errorf("%w: %s is of cluster %016x (node %q), this is cluster %016x: use another directory, or the founding members and token of that cluster",
+		return file, fmt.Errorf("%w: %s is of cluster %016x (node %q), this is cluster %016x: use another directory, or the founding members and token of that cluster",
 			ErrOtherCluster, dir, got.ClusterID, got.Name, want.ClusterID)
 	case got.NodeID != want.NodeID || got.Name != want.Name:
-		return false, fmt.Errorf("%w: %s is of node %q (%016x), this is node %q (%016x): use the directory of this node",
+		return file, fmt.Errorf("%w: %s is of node %q (%016x), this is node %q (%016x): use the directory of this node",
 			ErrOtherNode, dir, got.Name, got.NodeID, want.Name, want.NodeID)
 	}
-	return got.Initialized, nil
+	return got, nil
 }
 
 // writeIdentity replaces the file in one step that survives power loss.
-func writeIdentity(dir string, id Identity, initialized bool) error {
-	raw, err := json.Marshal(identityFile{Format: formatVersion, Identity: id, Initialized: initialized})
+func writeIdentity(dir string, file identityFile) error {
+	raw, err := json.Marshal(file)
 	if err != nil {
 		return err
 	}
 	if err := replaceFile(filepath.Join(dir, "IDENTITY"), append(raw, '\n')); err != nil {
 		return fmt.Errorf("badgerstore: write the identity: %w", err)
 	}
+	return nil
+}
+
+// Membership is as last set; zero in a new directory.
+func (s *Store) Membership() Membership {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.identity.Membership
+}
+
+// SetMembership makes m durable.
+func (s *Store) SetMembership(m Membership) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	file := s.identity
+	file.Membership = m
+	if err := writeIdentity(s.dir, file); err != nil {
+		return err
+	}
+	s.identity = file
 	return nil
 }
 

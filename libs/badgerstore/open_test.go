@@ -128,9 +128,9 @@ func TestTooFewDescriptors(t *testing.T) {
 // TestFirstStartAgain: a first start that was interrupted is begun again.
 func TestFirstStartAgain(t *testing.T) {
 	cfg := config(t.TempDir(), nil)
-	ok(t, writeIdentity(cfg.Dir, cfg.Identity, false))
+	ok(t, writeIdentity(cfg.Dir, identityFile{Format: formatVersion, Identity: cfg.Identity}))
 	ok(t, open(t, cfg).Close())
-	ok(t, writeIdentity(cfg.Dir, cfg.Identity, false))
+	ok(t, writeIdentity(cfg.Dir, identityFile{Format: formatVersion, Identity: cfg.Identity}))
 	ok(t, os.RemoveAll(filepath.Join(cfg.Dir, "state-1")))
 	s := open(t, cfg)
 	first, err := s.Log().FirstIndex()

@@ -43,6 +43,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -76,16 +77,17 @@ const DefaultMinFreeBytes = 64 << 20
 
 // Store implements store.Node.
 type Store struct {
-	dir    string
-	opts   options
-	lock   *dirLock
-	log    *raftLog
-	mu     sync.Mutex
-	state  *state
-	number uint64    // of the state in use
-	recv   *incoming // received, not installed
-	next   uint64    // number of the next received state
-	closed bool
+	dir      string
+	opts     options
+	lock     *dirLock
+	log      *raftLog
+	mu       sync.Mutex
+	identity identityFile
+	state    *state
+	number   uint64    // of the state in use
+	recv     *incoming // received, not installed
+	next     uint64    // number of the next received state
+	closed   bool
 }
 
 var _ store.Node = (*Store)(nil)
@@ -116,17 +118,17 @@ func Open(cfg Config) (s *Store, err error) {
 	if err := checkFree(cfg.Dir, opts.minFreeBytes); err != nil {
 		return s, err
 	}
-	initialized, err := openIdentity(cfg.Dir, cfg.Identity)
-	if err != nil {
+	if s.identity, err = openIdentity(cfg.Dir, cfg.Identity); err != nil {
 		return s, err
 	}
-	if err := s.open(cfg.Bootstrap, initialized); err != nil {
+	if err := s.open(cfg.Bootstrap, s.identity.Initialized); err != nil {
 		return s, err
 	}
-	if initialized {
+	if s.identity.Initialized {
 		return s, nil
 	}
-	return s, writeIdentity(cfg.Dir, cfg.Identity, true)
+	s.identity.Initialized = true
+	return s, writeIdentity(cfg.Dir, s.identity)
 }
 
 // open opens both databases. Until initialized is stored in the identity, the
@@ -161,12 +163,13 @@ func (s *Store) stateDir(number uint64) string {
 // removeOtherStates removes what was received and not installed, and a state
 // that was replaced.
 func (s *Store) removeOtherStates() error {
-	dirs, err := filepath.Glob(filepath.Join(s.dir, "state-*"))
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return err
 	}
-	for _, dir := range dirs {
-		if dir == s.stateDir(s.number) {
+	for _, e := range entries {
+		dir := filepath.Join(s.dir, e.Name())
+		if !strings.HasPrefix(e.Name(), "state-") || dir == s.stateDir(s.number) {
 			continue
 		}
 		if err := os.RemoveAll(dir); err != nil {

@@ -58,7 +58,7 @@ func (c *contender) lead(on *consensus, r *request) {
 	if c.grant != nil {
 		c.propose(c.grant, granting{c})
 	} else {
-		c.propose(c.join, joining{c})
+		c.propose(c.join, entering{c})
 	}
 }
 
@@ -67,7 +67,7 @@ func (c *contender) propose(data []byte, tag proposer) {
 	c.locks.propose(replica.Proposal{Command: data, Deadline: deadline, Tag: tag})
 }
 
-// granting and joining are a contender behind its two commands.
+// granting and entering are a contender behind its two commands.
 type granting struct{ *contender }
 
 func (c granting) done(res mvcc.Result) {
@@ -75,12 +75,12 @@ func (c granting) done(res mvcc.Result) {
 		c.fail(res.Err)
 		return
 	}
-	c.propose(c.join, joining(c))
+	c.propose(c.join, entering(c))
 }
 
-type joining struct{ *contender }
+type entering struct{ *contender }
 
-func (c joining) done(res mvcc.Result) {
+func (c entering) done(res mvcc.Result) {
 	if res.Err != nil {
 		c.fail(res.Err)
 		return

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -10,6 +11,7 @@ import (
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
+	"github.com/kvorum/kvorum/libs/core/store"
 )
 
 // Subjects of the internal account, on which the fan-out follows the store.
@@ -27,6 +29,7 @@ type feed struct {
 	recent  *recent
 	readers *readers
 	slots   chan struct{} // one for each poll that is being answered
+	damaged func(error)
 }
 
 // serve answers one poll in a goroutine of its own.
@@ -42,6 +45,9 @@ func (f *feed) serve(m *nats.Msg) {
 		resp, err := f.poll(m)
 		if err != nil {
 			respondError(m, err)
+			if errors.Is(err, store.ErrCorrupt) {
+				f.damaged(err)
+			}
 			return
 		}
 		resp.Node = f.node

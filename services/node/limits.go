@@ -8,9 +8,16 @@ const (
 	requestTimeout = 4 * time.Second
 	// holdTimeout is how long a request waits for a leader.
 	holdTimeout = 2 * time.Second
+	// behindAfter is how long a confirmed read waits for the state before the
+	// node counts as behind, probeEvery how often it then looks whether it
+	// still is.
+	behindAfter = 300 * time.Millisecond
+	probeEvery  = 500 * time.Millisecond
 	// heldMax and heldBytesMax bound the requests that wait for a leader.
 	heldMax      = 4096
 	heldBytesMax = 16 << 20
+	// proposedBytesMax bounds the commands that wait for the consensus goroutine.
+	proposedBytesMax = 64 << 20
 	// passingMax bounds the requests that were passed on and not answered,
 	// waitsPassingMax those among them that may wait for long at the leader.
 	passingMax      = 1024

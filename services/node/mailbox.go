@@ -13,6 +13,7 @@ import (
 // inputs is what waits for the consensus goroutine.
 type inputs struct {
 	proposals []replica.Proposal
+	proposed  int // bytes of proposals
 	reads     []replica.Read
 	frames    []frame
 	appended  []*replica.AppendTask

@@ -56,6 +56,15 @@ type Node struct {
 	freeBytes atomic.Uint64
 	lowSpace  atomic.Bool
 	settling  chan struct{} // the subscriptions are to be looked at again
+	joining   *joining
+	joined    atomic.Bool // consensus runs
+	behind    atomic.Bool // the state is too far behind for reads
+}
+
+// damaged stops the node: data that fails a checksum once is not to be trusted
+// anywhere, and while the node is up a share of all reads finds its way here.
+func (n *Node) damaged(err error) {
+	n.fail(fmt.Errorf("its data is damaged: %w", err))
 }
 
 func (n *Node) clock() int64 { return int64(time.Since(n.start)) + 1 }
@@ -113,7 +122,7 @@ func openStore(cfg *Config) (*badgerstore.Store, error) {
 }
 
 // newNode puts the parts together. st is closed by the caller.
-func newNode(ctx context.Context, fail func(error), cfg Config, st store.Node) (*Node, error) {
+func newNode(ctx context.Context, fail func(error), cfg Config, st *badgerstore.Store) (*Node, error) {
 	n := &Node{
 		cfg: cfg, id: cfg.self().ID(), log: cfg.Logger, ctx: ctx, fail: fail,
 		start: time.Now(), store: st, box: newMailbox(), settling: make(chan struct{}, 1),
@@ -123,6 +132,7 @@ func newNode(ctx context.Context, fail func(error), cfg Config, st store.Node) (
 		return nil, fmt.Errorf("opening the state at index %d: %w", st.Log().Checkpoint(), err)
 	}
 	n.current.Store(machine)
+	n.behind.Store(true) // until it is known to keep up
 	p := machine.Published()
 	clock, err := openClock(p)
 	if err != nil {
@@ -132,15 +142,16 @@ func newNode(ctx context.Context, fail func(error), cfg Config, st store.Node) (
 	n.locks = newLocks(n)
 	n.recent = newRecent(p.Revision, p.Compacted)
 	n.readers = newReaders(n.published)
+	n.joining = &joining{node: n, store: st}
 	n.keeper = &keeper{node: n, due: make(chan struct{}, 1)}
 	n.snapshots = &snapshots{node: n}
 	n.grants = &grants{node: n}
-	n.feed = &feed{ctx: ctx, node: cfg.Name, recent: n.recent, readers: n.readers, slots: make(chan struct{}, pollsMax)}
+	n.feed = &feed{ctx: ctx, node: cfg.Name, recent: n.recent, readers: n.readers, slots: make(chan struct{}, pollsMax), damaged: n.damaged}
 	n.applier = &applier{
 		queue: newQueue[applyItem](), machine: machine, box: n.box, recent: n.recent, readers: n.readers, locks: n.locks,
 		wrote: n.keeper.wrote, fail: fail, applied: n.settle,
 	}
-	n.responder = responder{node: cfg.Name, stats: natsbus.NewStats(endpoints()), term: func() uint64 { return n.consensus.role.Load().Term }}
+	n.responder = responder{node: cfg.Name, stats: natsbus.NewStats(endpoints()), term: func() uint64 { return n.consensus.role.Load().Term }, damaged: n.damaged}
 	return n, nil
 }
 
@@ -156,6 +167,10 @@ func (n *Node) connect(ctx context.Context) (err error) {
 	}, n.box)
 	if err != nil {
 		return fmt.Errorf("starting the peer bus: %w", err)
+	}
+	n.peers.HandleForward(n.passedOn)
+	if err := n.joining.run(ctx); err != nil {
+		return err
 	}
 	n.clients, err = natsbus.StartClient(natsbus.ClientConfig{
 		Name: n.cfg.Name, Listen: n.cfg.Listen, RouteListen: n.cfg.RouteListen, Routes: n.cfg.Routes,
@@ -181,6 +196,7 @@ func (n *Node) startConsensus() error {
 	}
 	r, err := replica.New(replica.Config{
 		ID: n.id, Nonce: binary.BigEndian.Uint64(nonce[:]), Log: n.store.Log(), Applied: n.published().Index,
+		Replaced: n.joining.replaced(), MinTerm: n.joining.membership().MinTerm,
 		Rand: rand.Uint64, WallClock: func() int64 { return time.Now().UnixNano() },
 		Logger: raftLogger{n.log},
 	}, n.clock())
@@ -200,8 +216,9 @@ func (n *Node) startConsensus() error {
 		send: func(t *replica.AppendTask) { n.consensus.send(t.Remote) }, install: n.snapshots.install,
 	}
 	n.consensus.appender = n.appender
-	n.peers.HandleForward(n.passedOn)
 	n.peers.HandleSnapshot(n.snapshots.receive)
+	n.box.take() // what was sent to a node that was not yet a member
+	n.joined.Store(true)
 	return nil
 }
 
@@ -237,24 +254,28 @@ func (n *Node) settle() {
 
 // follow keeps the subscriptions as the role asks for, until ctx ends.
 func (n *Node) follow(ctx context.Context) {
-	var done replica.Role // the role that the subscriptions follow for good
+	type standing struct {
+		role   replica.Role
+		behind bool
+	}
+	var done standing // what the subscriptions follow for good
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.settling:
 		}
-		role := *n.consensus.role.Load()
-		if role == done {
+		role, behind := *n.consensus.role.Load(), n.behind.Load()
+		if done == (standing{role, behind}) {
 			continue
 		}
 		settled := role.Leader != 0 && n.published().Term == role.Term
-		if err := n.service.follow(role, settled); err != nil {
+		if err := n.service.follow(role, settled, behind); err != nil {
 			n.fail(err)
 			return
 		}
 		if settled {
-			done = role
+			done = standing{role, behind}
 		}
 	}
 }

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
@@ -22,6 +24,7 @@ type readBatch []reader
 
 // waitingReads wait for an index or, where index is 0, for a revision.
 type waitingReads struct {
+	since    time.Time
 	index    uint64
 	revision int64
 	reads    []replica.Read
@@ -53,7 +56,7 @@ func (r *readers) run(ctx context.Context) {
 // release serves reads that a quorum round confirmed, now or when the state
 // has applied their index.
 func (r *readers) release(rel replica.ReleasedReads) {
-	r.await(waitingReads{index: rel.Index, reads: rel.Reads})
+	r.await(waitingReads{since: time.Now(), index: rel.Index, reads: rel.Reads})
 }
 
 // await serves reads as soon as the state is as new as w says.
@@ -86,6 +89,16 @@ func (r *readers) published(p *mvcc.Published) {
 	for _, w := range ready {
 		r.serve(w.reads)
 	}
+}
+
+// stuck reports whether a read that a quorum has confirmed waits for the state
+// longer than a state that keeps up would take.
+func (r *readers) stuck() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.waiting, func(w waitingReads) bool {
+		return w.index > 0 && time.Since(w.since) > behindAfter
+	})
 }
 
 // expire refuses reads whose state did not come in time.

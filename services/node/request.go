@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
+	"github.com/kvorum/kvorum/libs/core/store"
 	"github.com/kvorum/kvorum/libs/natsbus"
 )
 
@@ -35,6 +37,8 @@ type responder struct {
 	node  string
 	stats *natsbus.Stats
 	term  func() uint64
+	// damaged is told of every answer that found the node's data damaged.
+	damaged func(error)
 }
 
 // reply answers a request; every call but the first does nothing.
@@ -44,6 +48,9 @@ func (r *request) reply(a answer) { r.finish(a, nil) }
 func (r *request) fail(err error) {
 	e := asError(err)
 	r.finish(answer{header: nats.Header(e.Header()), body: e.Body()}, e)
+	if errors.Is(err, store.ErrCorrupt) {
+		r.out.damaged(err)
+	}
 }
 
 func (r *request) finish(a answer, err error) {
@@ -57,8 +64,10 @@ func (r *request) finish(a answer, err error) {
 	if a.header == nil {
 		a.header = nats.Header{}
 	}
-	a.header[api.HeaderNode] = []string{r.out.node}
-	a.header[api.HeaderTerm] = []string{strconv.FormatUint(r.out.term(), 10)}
+	if a.header[api.HeaderNode] == nil { // else it is another node's answer
+		a.header[api.HeaderNode] = []string{r.out.node}
+		a.header[api.HeaderTerm] = []string{strconv.FormatUint(r.out.term(), 10)}
+	}
 	// An error means that the connection is closing: nobody is left to tell.
 	_ = r.msg.RespondMsg(&nats.Msg{Header: a.header, Data: a.body})
 }

@@ -31,7 +31,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer n.closeBuses()
-	if err := n.connect(work); err != nil {
+	starting, started := context.WithCancel(work)
+	defer started()
+	context.AfterFunc(ctx, started)
+	if err := n.connect(starting); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it had begun
+		}
 		return err
 	}
 	var wg sync.WaitGroup
@@ -66,23 +72,12 @@ func (n *Node) startWorkers(wg *sync.WaitGroup, ctx context.Context) {
 	wg.Go(func() { n.locks.run(ctx) })
 	wg.Go(func() { n.keeper.run(ctx) })
 	wg.Go(func() { n.follow(ctx) })
-	wg.Go(func() { n.expireReads(ctx) })
+	wg.Go(func() { n.watchLag(ctx) })
+	if n.joining.replaced() {
+		wg.Go(func() { n.joining.vouch(ctx) })
+	}
 	for range readersCount {
 		wg.Go(func() { n.readers.run(ctx) })
-	}
-}
-
-// expireReads refuses reads that wait too long for the state.
-func (n *Node) expireReads(ctx context.Context) {
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			n.readers.expire(n.clock())
-		}
 	}
 }
 
@@ -92,7 +87,7 @@ func (n *Node) handOver(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	if n.consensus.role.Load().Leading && len(n.cfg.Peers) > 1 {
-		n.box.call(func(r *replica.Replica) { r.HandOver() })
+		n.box.call(func(r *replica.Replica) { r.HandOver(0) })
 		ticker := time.NewTicker(5 * time.Millisecond)
 		defer ticker.Stop()
 		for n.consensus.role.Load().Leading && ctx.Err() == nil {

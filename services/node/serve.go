@@ -11,6 +11,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/core/replica"
+	"github.com/kvorum/kvorum/libs/core/store"
 	"github.com/kvorum/kvorum/libs/natsbus"
 )
 
@@ -23,19 +24,15 @@ type service struct {
 	inner *nats.Conn // internal account
 
 	mu     sync.Mutex
+	reads  []*nats.Subscription // while its state keeps up
 	writes []*nats.Subscription // while this node takes writes
 	leads  []*nats.Subscription // while it serves as leader
 }
 
 // start subscribes to what every node answers.
 func (s *service) start() error {
-	for _, op := range operations() {
-		if op.leader {
-			continue
-		}
-		if _, err := s.subscribe(op); err != nil {
-			return err
-		}
+	if err := s.follow(replica.Role{}, false, true); err != nil {
+		return err
 	}
 	if _, err := s.listen(s.conn, api.SubjectStatus, queueNodes, s.node.serveStatus); err != nil {
 		return err
@@ -79,11 +76,17 @@ func (s *service) unknown(m *nats.Msg) {
 // follow subscribes and unsubscribes as the role and the applied term ask for.
 // A node takes writes while it serves, and while it knows of no leader, to
 // hold them for one; a follower lets go when the new leader has shown that it
-// can commit.
-func (s *service) follow(role replica.Role, settled bool) error {
+// can commit. It answers reads unless its state is behind and there is a leader
+// whose other followers are not.
+func (s *service) follow(role replica.Role, settled, behind bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.toggle(&s.writes, role.Leading || !settled, s.subscribeWrites); err != nil {
+	reads := func() ([]*nats.Subscription, error) { return s.subscribeAll(false) }
+	if err := s.toggle(&s.reads, !behind || role.Leader == 0 || role.Leading, reads); err != nil {
+		return err
+	}
+	writes := func() ([]*nats.Subscription, error) { return s.subscribeAll(true) }
+	if err := s.toggle(&s.writes, role.Leading || !settled, writes); err != nil {
 		return err
 	}
 	return s.toggle(&s.leads, role.Serving, s.subscribeLeader)
@@ -105,9 +108,9 @@ func (s *service) toggle(subs *[]*nats.Subscription, want bool, subscribe func()
 	return err
 }
 
-func (s *service) subscribeWrites() (subs []*nats.Subscription, err error) {
+func (s *service) subscribeAll(leader bool) (subs []*nats.Subscription, err error) {
 	for _, op := range operations() {
-		if !op.leader {
+		if op.leader != leader {
 			continue
 		}
 		more, err := s.subscribe(op)
@@ -157,6 +160,11 @@ func (n *Node) handle(op operation, m *nats.Msg, passed bool) {
 		return
 	}
 	data, err := proto.Marshal(c.command)
+	if err == nil && len(data) > store.MaxCommandBytes {
+		// The bound on keys and values leaves out what is only read, and what
+		// many small operations take besides.
+		err = api.Errorf(api.KindTooLarge, "the request takes %d bytes in the log, more than %d: split it", len(data), store.MaxCommandBytes)
+	}
 	if err != nil {
 		req.fail(err)
 		return
@@ -178,8 +186,9 @@ func (n *Node) serveRead(r *readRequest, c *call) {
 func (n *Node) propose(p replica.Proposal) {
 	full := false
 	n.box.put(func(in *inputs) {
-		if full = len(in.proposals) >= replica.QueueMax; !full {
+		if full = len(in.proposals) >= replica.QueueMax || in.proposed > proposedBytesMax; !full {
 			in.proposals = append(in.proposals, p)
+			in.proposed += len(p.Command)
 		}
 	})
 	if full {
@@ -214,8 +223,17 @@ func (n *Node) read(r reader) {
 	}
 }
 
-// passedOn takes a request that another node has passed on.
+// passedOn takes what another node sends apart from Raft: a request that it
+// passes on, or its hello.
 func (n *Node) passedOn(m *nats.Msg) {
+	if m.Subject == subjectHello {
+		n.joining.answer(m)
+		return
+	}
+	if !n.joined.Load() {
+		respondError(m, api.Errorf(api.KindUnavailable, "this node is starting: try again"))
+		return
+	}
 	for _, op := range operations() {
 		if op.leader && matches(op.subjects[0], m.Subject) {
 			n.handle(op, m, true)

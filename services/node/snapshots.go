@@ -35,6 +35,9 @@ func (s *snapshots) send(m *raftpb.Message) {
 	n := s.node
 	go func() {
 		err := s.stream(m)
+		if errors.Is(err, store.ErrCorrupt) {
+			n.damaged(err)
+		}
 		if err != nil {
 			n.log.Warn("sending a snapshot failed; it is tried again", "to", n.name(m.GetTo()), "error", err)
 		} else {

@@ -79,6 +79,9 @@ func (n *Node) alarms(role *replica.Role) (kinds []string) {
 	if role.Leader == 0 || role.Leading && !role.Serving {
 		kinds = append(kinds, string(api.KindNoLeader))
 	}
+	if n.joining.replaced() || n.behind.Load() {
+		kinds = append(kinds, string(api.KindUnavailable))
+	}
 	if n.lowSpace.Load() {
 		kinds = append(kinds, string(api.KindNoSpace))
 	}

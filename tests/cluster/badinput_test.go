@@ -14,6 +14,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/store"
 	"github.com/kvorum/kvorum/tests/harness"
 )
 
@@ -34,6 +35,11 @@ func badInputs() []badInput {
 	for i := range api.MaxTxnOps + 1 {
 		many = append(many, put(fmt.Sprint("/many/", i)))
 	}
+	var reads []string
+	for i := range api.MaxTxnOps - 1 {
+		reads = append(reads, fmt.Sprintf(`{"get":{"key":"/%04d%s","range_end":"/1%s"}}`, i, strings.Repeat("k", api.MaxKeyBytes-5), strings.Repeat("k", api.MaxKeyBytes-2)))
+	}
+	wide := strings.Join(append(reads, put("/wide")), ",")
 	return []badInput{
 		{"escape that need not be", "kv.put.%41", nil, "x", api.KindBadKey, ""},
 		{"lower-case escape", "kv.put.a%2f", nil, "x", api.KindBadKey, ""},
@@ -62,6 +68,7 @@ func badInputs() []badInput {
 		{"compaction of the compacted", "kv.compact", nil, `{"revision":2}`, api.KindCompacted, ""},
 		{"negative compaction", "kv.compact", nil, `{"revision":-4}`, api.KindBadRequest, ""},
 		{"value too large", "kv.put.a", nil, strings.Repeat("v", api.MaxRequestBytes+1), api.KindTooLarge, fmt.Sprint(api.MaxRequestBytes)},
+		{"too large for the log", "kv.txn", nil, `{"if":[{"key":"/a","version":0},{"key":"/b","value":"` + strings.Repeat("v", 1<<20) + `"}],"then":[` + wide + `],"else":[` + wide + `]}`, api.KindTooLarge, fmt.Sprint(store.MaxCommandBytes)},
 		{"too many operations", "kv.txn", nil, `{"then":[` + strings.Join(many, ",") + `]}`, api.KindTooManyOps, "128"},
 		{"duplicate key", "kv.txn", nil, `{"then":[` + put("/dup") + `,` + put("/dup") + `]}`, api.KindDuplicateKey, "/dup"},
 		{"put under a delete", "kv.txn", nil, `{"then":[` + put("/dup/x") + `,{"delete":{"key":"/dup/","prefix":true}}]}`, api.KindDuplicateKey, ""},

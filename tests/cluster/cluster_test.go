@@ -309,6 +309,7 @@ func TestSnapshotToFollower(t *testing.T) {
 		return s != nil && s.FirstIndex > 100
 	})
 	l := startLoad(t, c, 4)
+	before := strings.Count(c.Nodes[away].Log(), "answering reads")
 	c.Nodes[away].Start()
 	l.await(c, 500)
 	c.Until("the follower to catch up", func(ctx context.Context) bool {
@@ -319,7 +320,14 @@ func TestSnapshotToFollower(t *testing.T) {
 	l.wg.Wait()
 	l.verify(t, ctx, cl)
 	sameDigests(t, c)
-	if !strings.Contains(c.Nodes[away].Log(), "received a snapshot") {
+	c.Until("it to answer reads again", func(context.Context) bool {
+		return strings.Count(c.Nodes[away].Log(), "answering reads") > before
+	})
+	log := c.Nodes[away].Log()
+	if last := strings.LastIndex(log, "answering reads"); last < strings.LastIndex(log, "received a snapshot") {
+		t.Error("it answered reads before it had its state")
+	}
+	if !strings.Contains(log, "received a snapshot") {
 		t.Error("the follower caught up without a snapshot: the test shows nothing")
 	}
 }

@@ -313,3 +313,24 @@ func (p *Process) ResidentBytes() int64 {
 	}
 	return resident * int64(os.Getpagesize())
 }
+
+// Flag is the value of a flag on the process's command line, "" without it.
+func (p *Process) Flag(name string) string {
+	for i, a := range p.args[:len(p.args)-1] {
+		if a == name {
+			return p.args[i+1]
+		}
+	}
+	return ""
+}
+
+// LoseDisk removes the data directory of a node that is down.
+func (p *Process) LoseDisk() {
+	p.t.Helper()
+	if p.Running() {
+		p.t.Fatalf("%s runs", p.Name)
+	}
+	if err := os.RemoveAll(p.Flag("--data-dir")); err != nil {
+		p.t.Fatal(err)
+	}
+}

@@ -53,7 +53,10 @@ type node struct {
 	waiting []waitingRead
 	sending *raftpb.Message // the snapshot under way from here
 	arrives int64
-	retain  replica.Retention
+
+	replaced bool
+	minTerm  uint64
+	retain   replica.Retention
 }
 
 type pendingAppend struct {
@@ -90,7 +93,7 @@ func (n *node) start() {
 	n.role, n.disk, n.hung, n.waiting, n.hard, n.sending = replica.Role{}, nil, false, nil, nil, nil
 	r, err := replica.New(replica.Config{
 		ID: n.id, Nonce: n.c.rng.Uint64(), Log: n.store.Log(), Applied: n.applied,
-		Rand: n.c.rng.Uint64, WallClock: func() int64 { return n.c.now }, Logger: quiet{},
+		Replaced: n.replaced, MinTerm: n.minTerm, Rand: n.c.rng.Uint64, WallClock: func() int64 { return n.c.now }, Logger: quiet{},
 	}, n.c.now)
 	if err != nil {
 		n.c.t.Fatalf("node %d: %v", n.id, err)
@@ -155,6 +158,16 @@ func (n *node) step() {
 			return
 		}
 	}
+}
+
+// effects is the append of the next step, with all that it is to send.
+func (n *node) effects() *replica.AppendTask {
+	e := n.replica.Effects()
+	if e.Append == nil {
+		return &replica.AppendTask{Remote: e.Send}
+	}
+	e.Append.Remote = append(e.Append.Remote, e.Send...)
+	return e.Append
 }
 
 func (n *node) perform(e replica.Effects) {

@@ -39,7 +39,7 @@ func (r *Replica) checkDisk() {
 	if !d.handedOver {
 		d.handedOver = true
 		r.cfg.Logger.Warningf("the disk has not answered for %d ms: handing the leadership over", (r.now-d.since)/millisecond)
-		r.HandOver()
+		r.HandOver(0)
 		return
 	}
 	if !d.silent && r.now-d.since >= 2*diskSilence {
@@ -102,7 +102,7 @@ func (c *campaign) granted(m *raftpb.Message, now int64) {
 // campaign together split the vote. A wrong hint does no harm: the leader's
 // next heartbeat ends it.
 func (r *Replica) PeerLost(id uint64) {
-	if id == r.cfg.ID || r.rn.BasicStatus().Lead != id {
+	if id == r.cfg.ID || r.cfg.Replaced || r.rn.BasicStatus().Lead != id {
 		return
 	}
 	if err := r.rn.ForgetLeader(); err != nil {
@@ -140,14 +140,15 @@ func (r *Replica) maybeCampaign() {
 	}
 }
 
-// bestFollower is the voter whose log is longest, 0 on a node that does not lead.
-func (r *Replica) bestFollower() uint64 {
+// bestFollower is the voter whose log is longest, except one; 0 on a node that
+// does not lead.
+func (r *Replica) bestFollower(except uint64) uint64 {
 	if r.rn.BasicStatus().RaftState != raft.StateLeader {
 		return 0
 	}
 	var best, match uint64
 	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		if id != r.cfg.ID && !pr.IsLearner && pr.RecentActive && (best == 0 || pr.Match > match || pr.Match == match && id < best) {
+		if id != r.cfg.ID && id != except && !pr.IsLearner && pr.RecentActive && (best == 0 || pr.Match > match || pr.Match == match && id < best) {
 			best, match = id, pr.Match
 		}
 	})

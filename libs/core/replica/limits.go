@@ -13,6 +13,9 @@ const (
 	// entryBytesMax is where an entry stops taking in commands; one larger
 	// command makes an entry of its own.
 	entryBytesMax = 256 << 10
+	// proposeBytesMax is where a step stops proposing entries: what waits goes
+	// into the next write.
+	proposeBytesMax = 4 << 20
 	// messageBytesMax bounds an append message, inflight* what is sent to a
 	// follower before it answers.
 	messageBytesMax  = 256 << 10

@@ -46,7 +46,8 @@ func (r *Replica) Propose(p Proposal) {
 
 // propose turns waiting proposals into entries: at once while the disk is idle,
 // and otherwise when the append under way is done, so that all that came
-// meanwhile shares the next sync.
+// meanwhile shares the next sync. One write takes proposeBytesMax or little more:
+// a disk that is only busy must answer within diskSilence.
 func (r *Replica) propose() {
 	q := &r.proposals
 	if len(q.waiting) == 0 {
@@ -56,8 +57,9 @@ func (r *Replica) propose() {
 		r.refuseWaiting(CauseNoLeader)
 		return
 	}
-	for len(q.waiting) > 0 && (r.disk.outstanding == 0 || len(q.waiting) >= store.MaxCommands) {
+	for size := 0; len(q.waiting) > 0 && size < proposeBytesMax && (r.disk.outstanding == 0 || len(q.waiting) >= store.MaxCommands); {
 		g, data := q.gather()
+		size += len(data)
 		if err := r.rn.Propose(data); err != nil {
 			// Dropped by raft: too much is uncommitted, or the leadership is gone.
 			cause := CauseOverloaded

@@ -19,6 +19,14 @@ type Config struct {
 	Log   store.Log
 	// Applied is the index as of which the state machine was opened.
 	Applied uint64
+	// Replaced: the node has lost an earlier log of its own, and with it votes
+	// and entries that it had confirmed. It takes no part in elections until
+	// Vouch, and listens to no term below MinTerm: that of a leader which was
+	// elected without it and knows nothing of its earlier log.
+	Replaced bool
+	// MinTerm is also the last term in which the node gives no vote, since it
+	// may have given one before.
+	MinTerm uint64
 	// Rand draws a random number; it need not be secret.
 	Rand func() uint64
 	// WallClock is the time written into entries, nanoseconds since 1970.
@@ -94,7 +102,9 @@ func New(cfg Config, now int64) (*Replica, error) {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
 	r.disk.hard = hard
-	r.campaign = campaign{next: now + startDelay + r.rank(0)*campaignStep, until: now + startDelay + campaignFor}
+	if !cfg.Replaced {
+		r.campaign = campaign{next: now + startDelay + r.rank(0)*campaignStep, until: now + startDelay + campaignFor}
+	}
 	return r, nil
 }
 
@@ -108,7 +118,7 @@ func (r *Replica) Advance(now int64) {
 	r.checkDisk()
 	if !r.disk.silent {
 		r.maybeCampaign()
-		if now >= r.nextTick {
+		if now >= r.nextTick && !r.cfg.Replaced {
 			r.rn.Tick()
 		}
 	}
@@ -133,12 +143,28 @@ func (r *Replica) Receive(from uint64, msgs []*raftpb.Message) {
 	for _, m := range msgs {
 		t := m.GetType()
 		if m.GetFrom() != from || m.GetTo() != r.cfg.ID || raft.IsLocalMsg(t) ||
-			t == raftpb.MsgProp || t == raftpb.MsgSnap {
+			t == raftpb.MsgProp || t == raftpb.MsgSnap || r.deaf(m) {
 			continue
 		}
 		r.step(m)
 	}
 }
+
+// deaf tells the messages that a node which was replaced does not listen to.
+func (r *Replica) deaf(m *raftpb.Message) bool {
+	switch m.GetType() {
+	case raftpb.MsgVote:
+		return r.cfg.Replaced || m.GetTerm() <= r.cfg.MinTerm
+	case raftpb.MsgPreVote, raftpb.MsgTimeoutNow:
+		return r.cfg.Replaced
+	}
+	return r.cfg.Replaced && m.GetTerm() < r.cfg.MinTerm
+}
+
+// Vouch ends the state of a replaced node: it has again all that it may have
+// confirmed in its earlier life, because it has applied what a leader elected
+// without it had committed after it came back.
+func (r *Replica) Vouch() { r.cfg.Replaced, r.cfg.MinTerm = false, r.role.Term }
 
 // SnapshotReceived takes the message of a snapshot whose state the owner has
 // received and verified. If raft wants it, an Append with that snapshot
@@ -184,10 +210,10 @@ func (r *Replica) Applied(t *ApplyTask) {
 	}
 }
 
-// HandOver asks raft to make the most up-to-date follower the leader. It does
-// nothing on a node that does not lead.
-func (r *Replica) HandOver() {
-	if to := r.bestFollower(); to != 0 {
+// HandOver asks raft to make the most up-to-date follower the leader, though not
+// the node `except`. It does nothing on a node that does not lead.
+func (r *Replica) HandOver(except uint64) {
+	if to := r.bestFollower(except); to != 0 {
 		r.rn.TransferLeader(to)
 	}
 }

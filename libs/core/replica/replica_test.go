@@ -2,7 +2,10 @@ package replica_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/kvorum/kvorum/libs/core/bus/membus"
 	"github.com/kvorum/kvorum/libs/core/replica"
@@ -252,4 +255,63 @@ func TestLostReadIsAskedAgain(t *testing.T) {
 	if c.reads != served+1 {
 		t.Fatal("the read was not answered")
 	}
+}
+
+// A replaced node gives no vote and does not stand for election until it is
+// vouched for, and then gives none in the terms that it may have voted in.
+func TestReplacedNodeGivesNoVote(t *testing.T) {
+	c := newCluster(t, 42, 3)
+	n := c.nodes[1]
+	n.replaced, n.minTerm = true, 5
+	n.start()
+	vote := func(from, term uint64) bool {
+		index, logTerm, to := uint64(10), uint64(1), n.id
+		n.replica.Receive(from, []*raftpb.Message{{Type: raftpb.MsgVote.Enum(), From: &from, To: &to, Term: &term, Index: &index, LogTerm: &logTerm}})
+		for _, m := range n.effects().Remote {
+			if m.GetType() == raftpb.MsgVoteResp && !m.GetReject() {
+				return true
+			}
+		}
+		return false
+	}
+	if vote(2, 7) {
+		t.Error("it voted while it was replaced")
+	}
+	for range 100 {
+		c.now += 100 * ms
+		n.replica.Advance(c.now)
+		if e := n.replica.Effects(); len(e.Send) > 0 {
+			t.Fatalf("it stands for election: %v", e.Send)
+		}
+	}
+	n.replica.Vouch()
+	if vote(2, 1) {
+		t.Error("it voted in a term of before")
+	}
+	if !vote(2, 8) {
+		t.Error("it does not vote any more")
+	}
+}
+
+// However much waits, the disk gets it in writes that it can answer in time: a
+// leader that is only busy does not lose its leadership.
+func TestWritesAreBounded(t *testing.T) {
+	c := healthy(t, 3)
+	l := c.leader()
+	big := func(i int) string { return fmt.Sprint("big", i, strings.Repeat("x", 1<<20)) }
+	for i := range 32 {
+		l.propose(big(i))
+	}
+	c.until("all of them", func() bool {
+		for _, d := range l.disk {
+			size := 0
+			for _, e := range d.task.Entries {
+				size += len(e.GetData())
+			}
+			if size > 6<<20 {
+				t.Fatalf("%d MiB are one write of the log", size>>20)
+			}
+		}
+		return c.acked[big(31)] > 0
+	})
 }

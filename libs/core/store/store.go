@@ -132,6 +132,14 @@ type Iterator interface {
 	Close()
 }
 
+// MaxEntryBytes bounds an encoded entry of the log: a driver refuses a larger one,
+// which ends the node, so that a command of more than MaxCommandBytes must never
+// be proposed. The difference is room for the headers of entry and command.
+const (
+	MaxEntryBytes   = 2 << 20
+	MaxCommandBytes = MaxEntryBytes - 4<<10
+)
+
 // Batch is what one Log.Append makes durable, all or nothing. If it is
 // interrupted by a crash, the log holds a prefix of Entries at most, and never
 // a HardState.Commit that is above the log's last index.
