@@ -84,8 +84,36 @@ func parseLeaseKeepAlive(m *nats.Msg) (*call, error) {
 		for i, id := range req.Ids {
 			resp.Leases[i] = renew(c.leases.clock, id, now)
 		}
-		c.readInTerm(r, func(p *mvcc.Published) (answer, error) { return f.answer(resp, p.Revision) })
+		c.readInTerm(r, func(p *mvcc.Published) (answer, error) {
+			if err := agree(resp, p); err != nil {
+				return answer{}, err
+			}
+			return f.answer(resp, p.Revision)
+		})
 	}}, nil
+}
+
+// agree corrects what the clock said of each lease by the state that the round
+// confirmed: a lease may have ended since, or be so new that the clock had not
+// heard of it.
+func agree(resp *kvpb.LeaseKeepAliveResponse, p *mvcc.Published) error {
+	ids := make([]int64, len(resp.Leases))
+	for i, s := range resp.Leases {
+		ids[i] = s.Id
+	}
+	alive, err := p.HasLeases(ids)
+	if err != nil {
+		return err
+	}
+	for i, s := range resp.Leases {
+		switch {
+		case !alive[i]:
+			resp.Leases[i] = &kvpb.LeaseState{Id: s.Id, Error: string(api.KindLeaseNotFound)}
+		case s.Error == string(api.KindLeaseNotFound):
+			s.Error = string(api.KindUnavailable)
+		}
+	}
+	return nil
 }
 
 func renew(clock *lease.Clock, id, now int64) *kvpb.LeaseState {

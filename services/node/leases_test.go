@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/command"
 	"github.com/kvorum/kvorum/libs/core/lease"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
+	"github.com/kvorum/kvorum/libs/core/store/memstore"
 	"github.com/kvorum/kvorum/libs/natsbus"
 )
 
@@ -205,5 +208,36 @@ func TestTTLHeader(t *testing.T) {
 func TestGrows(t *testing.T) {
 	if !grows(&command.Command{Op: &command.Command_LeaseGrant{}}) || grows(&command.Command{Op: &command.Command_LeaseRevoke{}}) || grows(nil) {
 		t.Error("a grant grows the store, a revocation and a read do not")
+	}
+}
+
+// A keep-alive tells what the state says that the quorum round confirmed, where
+// the clock knows less or more.
+func TestKeepAliveAgreesWithTheState(t *testing.T) {
+	one := uint64(1)
+	st := memstore.New(&raftpb.SnapshotMetadata{ConfState: &raftpb.ConfState{Voters: []uint64{1}}, Index: &one, Term: &one})
+	m, err := mvcc.Open(st.State(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant := &command.Command{Op: &command.Command_LeaseGrant{LeaseGrant: &kvpb.LeaseGrantRequest{Id: 7, TtlMillis: 5000}}}
+	if _, err := m.Apply([]mvcc.Entry{{Index: 2, Term: 2, Commands: []*command.Command{grant}}}); err != nil {
+		t.Fatal(err)
+	}
+	gone, unavailable := string(api.KindLeaseNotFound), string(api.KindUnavailable)
+	resp := &kvpb.LeaseKeepAliveResponse{Leases: []*kvpb.LeaseState{
+		{Id: 7, TtlMillis: 5000, LeftMillis: 5000}, // renewed, and there
+		{Id: 7, Error: gone},                       // so new that the clock has not heard of it
+		{Id: 7, Error: unavailable},
+		{Id: 8, TtlMillis: 5000, LeftMillis: 5000}, // renewed, and revoked since
+		{Id: 8, Error: gone},
+	}}
+	if err := agree(resp, m.Published()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"", unavailable, unavailable, gone, gone} {
+		if got := resp.Leases[i].Error; got != want {
+			t.Errorf("lease %d: %q, want %q", i, got, want)
+		}
 	}
 }

@@ -107,11 +107,17 @@ func TestLockStory(t *testing.T) {
 	default:
 	}
 	await := func() (next turn) {
-		select {
-		case next = <-turns:
-		case <-ctx.Done():
-			t.Fatal("nobody gets the lock")
-		}
+		c.Until("somebody to get the lock", func(context.Context) bool {
+			if t.Failed() {
+				t.FailNow() // whoever waited
+			}
+			select {
+			case next = <-turns:
+				return true
+			default:
+				return false
+			}
+		})
 		return next
 	}
 	died := time.Now()

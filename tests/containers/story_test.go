@@ -2,10 +2,12 @@ package containers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kvorum/kvorum/libs/client"
 )
@@ -34,6 +36,9 @@ func TestStack(t *testing.T) {
 	load := startLoad(ctx, c)
 	s.waitWrites(load)
 
+	held := holdLock(t, ctx, c)
+	abandonKey(t, ctx, c)
+
 	killed := s.leader(c)
 	s.docker(killed, "kill")
 	t.Log("killed the leader's container:", killed)
@@ -48,6 +53,14 @@ func TestStack(t *testing.T) {
 	s.heal(lone)
 	s.waitHealthy(nodes...)
 	s.waitWrites(load)
+
+	held.verify(t, ctx, c)
+	s.eventually("the key of a lease that nobody renews is gone", func() error {
+		if _, err := c.Get(ctx, abandoned); !errors.Is(err, client.ErrNotFound) {
+			return fmt.Errorf("it is still there, or: %v", err)
+		}
+		return nil
+	})
 
 	acknowledged := load.stop(t)
 	t.Log("acknowledged writes:", len(acknowledged))
@@ -65,6 +78,54 @@ func TestStack(t *testing.T) {
 	}
 	s.eventually("the watch has seen every key", func() error { return seen.has(found) })
 	s.eventually("the nodes agree", func() error { return agree(ctx, c) })
+}
+
+// abandoned is a key whose lease is never renewed.
+const abandoned = "/abandoned"
+
+func abandonKey(t *testing.T, ctx context.Context, c *client.Client) {
+	t.Helper()
+	lease, err := c.GrantLease(ctx, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(ctx, abandoned, nil, client.WithLease(lease.ID)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// heldLock is a lock that its holder keeps renewing, whatever happens to leaders.
+type heldLock struct {
+	session *client.Session
+	fence   int64
+}
+
+func holdLock(t *testing.T, ctx context.Context, c *client.Client) heldLock {
+	t.Helper()
+	session, err := c.NewSession(ctx, client.SessionTTL(30*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fence, err := client.NewMutex(session, "/held").Lock(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return heldLock{session, fence}
+}
+
+// verify demands that the lock was never lost: what is fenced with it is written.
+func (h heldLock) verify(t *testing.T, ctx context.Context, c *client.Client) {
+	t.Helper()
+	if err := h.session.Err(); err != nil {
+		t.Errorf("a session that was renewed all the time was lost: %v", err)
+	}
+	res, err := c.Txn().If(client.LockHeld("/held", h.fence)).Then(client.Put("/fenced", nil)).Commit(ctx)
+	if err != nil || !res.Succeeded {
+		t.Errorf("the lock was lost: %v %v", res, err)
+	}
+	if err := h.session.Close(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 // leader is the node that leads now.

@@ -2804,7 +2804,8 @@ type LockRequest struct {
 	Lease     int64                  `protobuf:"varint,2,opt,name=lease,proto3" json:"lease,omitempty"`                          // the contender's; or
 	TtlMillis int64                  `protobuf:"varint,3,opt,name=ttl_millis,json=ttlMillis,proto3" json:"ttl_millis,omitempty"` // a lease is granted, and kept alive while the request waits
 	// How long to wait; 0: not at all. At most 60 s: ask again with the same
-	// lease, or the same Nats-Msg-Id, to wait on in the same place.
+	// Nats-Msg-Id to wait on in the same place. Another request with the same
+	// lease is already_held.
 	WaitMillis    int64  `protobuf:"varint,4,opt,name=wait_millis,json=waitMillis,proto3" json:"wait_millis,omitempty"`
 	Value         []byte `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields

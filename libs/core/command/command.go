@@ -88,6 +88,9 @@ func Decode(b []byte) (Header, []*Command, error) {
 		if err := proto.Unmarshal(b[PrefixBytes:PrefixBytes+n], c); err != nil {
 			return h, nil, fmt.Errorf("%w: command %d: %v", ErrMalformed, i, err)
 		}
+		if len(c.ProtoReflect().GetUnknown()) > 0 {
+			return h, nil, fmt.Errorf("%w: command %d is of a kind that this program does not know: upgrade it", ErrMalformed, i)
+		}
 		commands[i], b = c, b[PrefixBytes+n:]
 	}
 	if len(b) > 0 {

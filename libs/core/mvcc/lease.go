@@ -209,6 +209,22 @@ func (p *Published) Lease(id int64, keys bool) (*kvpb.LeaseInfoResponse, error) 
 	return resp, nil
 }
 
+// HasLeases tells of each lease whether it exists.
+func (p *Published) HasLeases(ids []int64) ([]bool, error) {
+	_, view, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	r, alive := rows{view: view}, make([]bool, len(ids))
+	for i, id := range ids {
+		if _, alive[i], err = r.lease(id); err != nil {
+			return nil, err
+		}
+	}
+	return alive, nil
+}
+
 // Leases lists ids of leases greater than after, as unsigned numbers, in their
 // order. A limit of 0, or of more than leaseListMax, is leaseListMax.
 func (p *Published) Leases(after, limit int64) (*kvpb.LeaseListResponse, error) {
