@@ -43,7 +43,7 @@ func (s Span) single() bool { return len(s.end) == 0 }
 func (s Span) check() error {
 	switch {
 	case len(s.key) == 0:
-		return api.Errorf(api.KindBadKey, "the key is empty: use All for everything")
+		return api.Errorf(api.KindBadKey, "the key is empty")
 	case len(s.key) > api.MaxKeyBytes:
 		return api.Errorf(api.KindBadKey, "the key has %d bytes, the limit is %d", len(s.key), api.MaxKeyBytes)
 	case !s.single() && string(s.end) != "\x00" && string(s.key) >= string(s.end):

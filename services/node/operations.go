@@ -79,15 +79,7 @@ func parseGet(m *nats.Msg) (*call, error) {
 		return nil, api.Errorf(api.KindBadRequest, "a get has no body: the key is in the subject, options are headers")
 	}
 	req := &kvpb.RangeRequest{Key: key}
-	c, err := readCall(h, req)
-	if err != nil {
-		return nil, err
-	}
-	c.read = func(p *mvcc.Published) (answer, error) {
-		resp, err := p.Range(req)
-		if err != nil {
-			return answer{}, err
-		}
+	return readCall(h, req, func(resp *kvpb.RangeResponse) (answer, error) {
 		if len(resp.Kvs) == 0 {
 			e := api.Errorf(api.KindNotFound, "the key %q does not exist", key)
 			e.Revision = resp.Revision
@@ -95,13 +87,18 @@ func parseGet(m *nats.Msg) (*call, error) {
 		}
 		kv := resp.Kvs[0]
 		return answer{keyHeader(kv, resp.Revision), kv.Value}, nil
-	}
-	return c, nil
+	})
 }
 
-// readCall reads the options that every read takes as headers.
-func readCall(h headers, req *kvpb.RangeRequest) (c *call, err error) {
-	c = &call{}
+// readCall completes a range with the options that every read takes as headers.
+func readCall(h headers, req *kvpb.RangeRequest, render func(*kvpb.RangeResponse) (answer, error)) (c *call, err error) {
+	c = &call{read: func(p *mvcc.Published) (answer, error) {
+		resp, err := p.Range(req)
+		if err != nil {
+			return answer{}, err
+		}
+		return render(resp)
+	}}
 	if rev, ok, err := h.revision(api.HeaderAtRevision); err != nil {
 		return nil, err
 	} else if ok {
@@ -163,19 +160,10 @@ func parseList(m *nats.Msg) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := readCall(h, req)
-	if err != nil {
-		return nil, err
-	}
-	c.read = func(p *mvcc.Published) (answer, error) {
-		resp, err := p.Range(req)
-		if err != nil {
-			return answer{}, err
-		}
+	return readCall(h, req, func(resp *kvpb.RangeResponse) (answer, error) {
 		body, err := kvjson.ListAnswer(req, resp)
 		return answer{nats.Header{api.HeaderRevision: {number(resp.Revision)}}, body}, err
-	}
-	return c, nil
+	})
 }
 
 func parseRange(m *nats.Msg) (*call, error) {
@@ -187,18 +175,9 @@ func parseRange(m *nats.Msg) (*call, error) {
 	if err := f.unmarshal(m.Data, req); err != nil {
 		return nil, err
 	}
-	c, err := readCall(h, req)
-	if err != nil {
-		return nil, err
-	}
-	c.read = func(p *mvcc.Published) (answer, error) {
-		resp, err := p.Range(req)
-		if err != nil {
-			return answer{}, err
-		}
+	return readCall(h, req, func(resp *kvpb.RangeResponse) (answer, error) {
 		return f.answer(resp, resp.Revision)
-	}
-	return c, nil
+	})
 }
 
 // bodyHeaders reads the headers of a request whose body is a message.
