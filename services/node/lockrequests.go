@@ -77,14 +77,7 @@ func parseLeave(m *nats.Msg, prefix string) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &command.Command{Op: &command.Command_Txn{Txn: lock.Unlock(req)}}
-	return writeCall(h, c, func(res mvcc.Result) (answer, error) {
-		resp, err := lock.Unlocked(req, res.Response.(*kvpb.TxnResponse))
-		if err != nil {
-			return answer{}, err
-		}
-		return f.answer(resp, resp.Revision)
-	})
+	return planned(h, f, lock.Unlock(req), func(r *kvpb.TxnResponse) (revisioned, error) { return lock.Unlocked(req, r) })
 }
 
 func parseProclaim(m *nats.Msg) (*call, error) {
@@ -96,13 +89,24 @@ func parseProclaim(m *nats.Msg) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &command.Command{Op: &command.Command_Txn{Txn: lock.Proclaim(req)}}
+	return planned(h, f, lock.Proclaim(req), func(r *kvpb.TxnResponse) (revisioned, error) { return lock.Proclaimed(req, r) })
+}
+
+type revisioned interface {
+	proto.Message
+	GetRevision() int64
+}
+
+// planned is a request that is one transaction, whose response read turns into
+// the answer.
+func planned(h headers, f form, txn *kvpb.TxnRequest, read func(*kvpb.TxnResponse) (revisioned, error)) (*call, error) {
+	c := &command.Command{Op: &command.Command_Txn{Txn: txn}}
 	return writeCall(h, c, func(res mvcc.Result) (answer, error) {
-		resp, err := lock.Proclaimed(req, res.Response.(*kvpb.TxnResponse))
+		resp, err := read(res.Response.(*kvpb.TxnResponse))
 		if err != nil {
 			return answer{}, err
 		}
-		return f.answer(resp, resp.Revision)
+		return f.answer(resp, resp.GetRevision())
 	})
 }
 
