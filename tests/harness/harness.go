@@ -97,16 +97,20 @@ func newProcess(t testing.TB, name, path string, args []string, dir string) *Pro
 	return p
 }
 
-// awaitReady waits for a write to pass and for the fan-out to answer.
+// awaitReady waits for a write to pass and for the fan-out to answer, through
+// every node: one may have no route to the others yet.
 func (c *Cluster) awaitReady(fanout bool) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	cl := c.Client()
-	if _, err := cl.Put(ctx, "/ready", nil); err != nil {
-		c.t.Fatalf("the cluster takes no writes: %v", err)
-	}
-	if fanout {
+	for i := range c.Nodes {
+		cl := c.ClientOf(i)
+		if _, err := cl.Put(ctx, "/ready", nil); err != nil {
+			c.t.Fatalf("the cluster takes no writes: %v", err)
+		}
+		if !fanout {
+			continue
+		}
 		if _, err := cl.Sync(ctx, client.All()); err != nil {
 			c.t.Fatalf("the fan-out does not answer: %v", err)
 		}
