@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/kvorum/kvorum/libs/svc"
 )
 
 // patience is how long a test waits for what must happen. Nothing is asserted
@@ -50,7 +51,7 @@ func freeAddresses(t testing.TB, n int) []string {
 	t.Helper()
 	var out []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := svc.ListenFree()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,5 +159,23 @@ func TestSignals(t *testing.T) {
 		if code := cmd.ProcessState.ExitCode(); code != tt.code {
 			t.Errorf("%s: exit code %d, want %d", tt.mode, code, tt.code)
 		}
+	}
+}
+
+// Ports that are given out are not those of outgoing connections, and no two
+// listeners get the same.
+func TestListenFree(t *testing.T) {
+	seen := map[int]bool{}
+	for range 20 {
+		l, err := ListenFree()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		port := l.Addr().(*net.TCPAddr).Port
+		if port < firstFreePort || port >= lastFreePort || seen[port] {
+			t.Errorf("port %d", port)
+		}
+		seen[port] = true
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kvorum/kvorum/libs/svc"
 )
 
 // patience bounds every wait for the stack: long enough for a small machine
@@ -131,7 +133,7 @@ func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	var ports []int
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := svc.ListenFree()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,6 @@ package harness
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/client"
+	"github.com/kvorum/kvorum/libs/svc"
 )
 
 // Options of a cluster; the zero value gives three nodes and one fan-out.
@@ -291,7 +291,7 @@ func Bin() string { return bin }
 func freePorts(t testing.TB, n int) (addresses []string) {
 	t.Helper()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := svc.ListenFree()
 		if err != nil {
 			t.Fatal(err)
 		}

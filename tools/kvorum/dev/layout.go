@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/kvorum/kvorum/libs/svc"
 )
 
 // layout is a cluster's place on this machine: the data folder and all ports.
@@ -110,7 +112,11 @@ func (l *layout) choosePorts(clientPort int) error {
 		}
 	}()
 	listen := func(port int) (int, error) {
-		o, err := net.Listen("tcp", address(port))
+		take := svc.ListenFree
+		if port != 0 {
+			take = func() (net.Listener, error) { return net.Listen("tcp", address(port)) }
+		}
+		o, err := take()
 		if err != nil {
 			return 0, err
 		}
