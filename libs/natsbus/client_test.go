@@ -53,6 +53,10 @@ func subscribe(t *testing.T, nc *nats.Conn, subject, queue string, f nats.MsgHan
 	if _, err := nc.QueueSubscribe(subject, queue, f); err != nil {
 		t.Fatal(err)
 	}
+	// The server knows of it before anything else is sent to anybody.
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // first is the next value of c.
