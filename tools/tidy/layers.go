@@ -25,6 +25,8 @@ const (
 	protobuf   = "google.golang.org/protobuf"
 	pflag      = "github.com/spf13/pflag"
 	unix       = "golang.org/x/sys"
+	porcupine  = "github.com/anishathalye/porcupine"
+	fuse       = "github.com/hanwen/go-fuse/v2"
 )
 
 // layers are the import directions: api → core → drivers and simulator, api →
@@ -36,12 +38,15 @@ var layers = []layer{
 	{"libs/core", []string{"libs/api", "libs/core"}, []string{raft, protobuf, "github.com/tidwall/btree", "github.com/cespare/xxhash/v2"}},
 	{"libs/badgerstore", []string{"libs/api", "libs/core", "libs/badgerstore"}, []string{badger, raft, protobuf, unix}},
 	{"libs/natsbus", []string{"libs/api", "libs/core", "libs/natsbus"}, []string{natsServer, natsClient, "github.com/nats-io/jwt/v2", "github.com/nats-io/nkeys", "github.com/nats-io/nuid", raft, protobuf}},
-	{"libs/sim", []string{"libs/api", "libs/core", "libs/sim"}, []string{raft, protobuf}},
+	{"libs/check", []string{"libs/api", "libs/check"}, []string{porcupine, protobuf}},
+	{"libs/sim", []string{"libs/api", "libs/core", "libs/client/watchstate", "libs/check", "libs/sim"}, []string{raft, protobuf}},
 	{"libs/feed", []string{"libs/api", "libs/client", "libs/feed"}, []string{natsClient, protobuf}},
 	{"libs/svc", []string{"libs/svc"}, []string{pflag, unix}},
 	{"services/node", []string{"libs", "services/node"}, []string{natsClient, raft, protobuf, pflag, unix}},
 	{"services/watch", []string{"libs", "services/watch"}, []string{natsClient, protobuf, pflag, unix}},
 	{"tools/tidy", []string{"tools/tidy"}, nil},
+	{"tools/sim", []string{"libs", "tools/sim"}, []string{pflag}},
+	{"tools/torture", []string{"libs", "tools/torture"}, []string{fuse, natsClient, protobuf, pflag, unix}},
 	{"tools/kvorum", []string{"libs/api", "libs/client", "libs/feed", "libs/svc", "tools/kvorum"}, []string{natsClient, protobuf, pflag, unix}},
 	{"tests", []string{"libs", "tests"}, []string{natsClient, protobuf}},
 }
