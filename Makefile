@@ -13,7 +13,7 @@ FUZZTIME ?= 3s
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help build test run up down lint tidy stale generate fuzz
+.PHONY: help build test run up down lint tidy stale generate fuzz sim mutants
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,22 @@ test: ## everything that can be tested on this machine
 
 fuzz: ## every fuzz target for FUZZTIME (make fuzz FUZZTIME=1m)
 	@FUZZTIME=$(FUZZTIME) sh tests/fuzz.sh
+
+# The programs as they ship must have no trace of the mistakes.
+mutants: ## every planted mistake must be found (docs/track-record.md)
+	@out=$$(mktemp) && trap 'rm -f "$$out"' EXIT && for p in ./services/node/cmd/kvorum-node ./services/watch/cmd/kvorum-watch; do \
+		go build -o "$$out" $$p || exit 1; \
+		if go tool nm "$$out" | grep core/mutant; then echo "$$p has mistakes in it"; exit 1; fi; done
+	go vet -tags mutants ./...
+	go test -tags mutants -count=1 -timeout 10m -run 'TestMutants|TestTrackRecord' ./libs/core/mutant ./libs/sim
+
+# One run takes TIME simulated seconds and a while of healing; SEED=0 draws one.
+SEED ?= 0
+RUNS ?= 100
+TIME ?= 100
+
+sim: ## simulations of whole clusters (make sim SEED=1 RUNS=2000 TIME=500)
+	go run ./tools/sim --seed $(SEED) --runs $(RUNS) --time $(TIME)
 
 tidy: stale ## the repository's own rules, and generated code up to date
 	go run ./tools/tidy

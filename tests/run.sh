@@ -32,6 +32,10 @@ make --no-print-directory build
 phase "tests"
 go test -timeout 10m $(go list $packages | grep -v /tests/)
 
+phase "simulation"
+# Other seeds every time: what fails prints the command that replays it.
+go run ./tools/sim --runs 60 --time 60
+
 phase "tests with real processes"
 # Not from the cache: they depend on programs that they build themselves.
 go test -count=1 -timeout 10m $(go list ./tests/... | grep -v -e /cclient -e /containers)

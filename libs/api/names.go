@@ -95,3 +95,13 @@ const (
 	EventPut                = "put"
 	EventDelete             = "delete"
 )
+
+// States of a node, in its status.
+const (
+	StateWhole = "whole"
+	// StateRebuilding: it copies the data of the others anew, and gives no vote
+	// until it has.
+	StateRebuilding = "rebuilding"
+	// StateDamaged: it answers nothing but its status.
+	StateDamaged = "damaged"
+)

@@ -354,7 +354,7 @@ func TestDamagedValue(t *testing.T) {
 	if err := v.Versions(func(store.Mutation) error { return nil }); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("Versions: %v", err)
 	}
-	if err := s.Scrub(); !errors.Is(err, store.ErrCorrupt) {
+	if err := s.Scrub(nil); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("Scrub: %v", err)
 	}
 }
@@ -442,7 +442,7 @@ func readAll(dir string) error {
 			panic(errWrong)
 		}
 	}
-	if err := s.Scrub(); err != nil {
+	if err := s.Scrub(nil); err != nil {
 		return err
 	}
 	v, err := s.State().Read(store.EndOf(90))

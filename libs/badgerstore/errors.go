@@ -3,6 +3,9 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kvorum/kvorum/libs/core/store"
 )
@@ -23,12 +26,27 @@ var (
 	ErrDescriptors = errors.New("badgerstore: limit of open files is too low")
 )
 
-// rebuild is what to do about a damaged directory.
-const rebuild = "empty this node's data directory and start it again: it copies the data from the other members, a majority of which must run"
-
 // corruptf is store.ErrCorrupt about something in dir.
 func corruptf(dir, format string, args ...any) error {
-	return fmt.Errorf("badgerstore: %s: %s (%s): %w", dir, fmt.Sprintf(format, args...), rebuild, store.ErrCorrupt)
+	return fmt.Errorf("badgerstore: %s: %s: %w", dir, fmt.Sprintf(format, args...), store.ErrCorrupt)
+}
+
+// refusals are errors of the environment, after which the files may well be
+// whole.
+var refusals = []unix.Errno{
+	unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN, unix.EINTR,
+	unix.EACCES, unix.EPERM, unix.EROFS,
+}
+
+// unreadable is err about files in dir that must be readable: damage, unless
+// the environment refused. Badger puts most errors into text.
+func unreadable(dir string, err error) error {
+	for _, e := range refusals {
+		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
+			return fmt.Errorf("badgerstore: open %s: %w", dir, err)
+		}
+	}
+	return corruptf(dir, "%v", err)
 }
 
 // guard turns a panic of Badger's, which damaged files cause, into err.

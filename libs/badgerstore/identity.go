@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/kvorum/kvorum/libs/core/joining"
 )
 
 // formatVersion is of the files in the data directory. A higher one is refused.
@@ -26,22 +28,8 @@ type identityFile struct {
 	// Initialized is false until the first start has created both databases.
 	// Afterwards a missing database is damage and never created again: a node
 	// that forgot its votes could vote twice.
-	Initialized bool       `json:"initialized"`
-	Membership  Membership `json:"membership"`
-}
-
-// Membership is what a data directory knows of its part in the cluster. The
-// node that owns the directory decides what it says; it is kept here because
-// it must be as durable as the votes.
-type Membership struct {
-	// Incarnation is drawn when the directory is made: a member whose disk was
-	// lost and that starts with an empty one has another.
-	Incarnation uint64 `json:"incarnation"`
-	State       string `json:"state"`
-	// Founders are the incarnations with which the cluster was founded.
-	Founders map[uint64]uint64 `json:"founders,omitempty"`
-	// MinTerm is the least term whose messages a replaced member listens to.
-	MinTerm uint64 `json:"min_term,omitempty"`
+	Initialized bool               `json:"initialized"`
+	Membership  joining.Membership `json:"membership"`
 }
 
 // openIdentity stores want in a new directory and compares it with what an old
@@ -91,15 +79,16 @@ func writeIdentity(dir string, file identityFile) error {
 	return nil
 }
 
-// Membership is as last set; zero in a new directory.
-func (s *Store) Membership() Membership {
+// Membership is as last set; zero in a new directory. It is kept here because it
+// must be as durable as the votes; what it says is the owner's to decide.
+func (s *Store) Membership() joining.Membership {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.identity.Membership
 }
 
 // SetMembership makes m durable.
-func (s *Store) SetMembership(m Membership) error {
+func (s *Store) SetMembership(m joining.Membership) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	file := s.identity

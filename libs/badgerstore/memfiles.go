@@ -92,8 +92,8 @@ func (m *memFiles) close() {
 
 // syncMemFiles flushes the file of every memtable in dir, and dir. A file that
 // is gone when its turn comes has become a table, which Badger flushes before
-// it removes the file.
-func syncMemFiles(dir string) error {
+// it removes the file. With forget the next read is the device's.
+func syncMemFiles(dir string, forget bool) error {
 	numbers, err := memNumbers(dir)
 	if err != nil {
 		return err
@@ -108,6 +108,11 @@ func syncMemFiles(dir string) error {
 			return fmt.Errorf("badgerstore: open a memtable file: %w", err)
 		}
 		err = unix.Fdatasync(int(f.Fd()))
+		if err == nil && forget {
+			// After an earlier failure the kernel may hold pages that it takes
+			// for written and that are not.
+			err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+		}
 		f.Close()
 		if err != nil {
 			return fmt.Errorf("badgerstore: flush %s: %w", path, err)

@@ -69,24 +69,38 @@ func (o options) badger(dir string) badger.Options {
 		WithMetricsEnabled(false)
 }
 
-// openBadger opens a database and makes durable first what an earlier process
-// may have left in the page cache: what is read from now on may be acted upon.
+// openBadger opens a database. What an earlier process may have left in the page
+// cache is made durable first, and read from the device again: what is read
+// from now on may be acted upon. Every table is verified, all of it: Badger
+// reads them in goroutines of its own, where damage would end the process.
 func openBadger(dir string, opts badger.Options, open func(badger.Options) (*badger.DB, error)) (db *badger.DB, err error) {
 	defer guard(dir, &err)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("badgerstore: create %s: %w", dir, err)
 	}
-	if err := syncMemFiles(dir); err != nil {
+	if err := removeEmptyFiles(dir); err != nil {
 		return nil, err
 	}
-	if err := checkTables(dir); err != nil {
+	if err := syncMemFiles(dir, true); err != nil {
+		return nil, err
+	}
+	tables, err := listedTables(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkTables(dir, tables, nil); err != nil {
 		return nil, err
 	}
 	db, err = open(opts)
 	if err != nil {
-		return nil, fmt.Errorf("badgerstore: open %s: %w (if the files are damaged: %s)", dir, err, rebuild)
+		return nil, unreadable(dir, err)
 	}
 	return db, nil
+}
+
+func closeBadger(dir string, db *badger.DB) (err error) {
+	defer guard(dir, &err)
+	return db.Close()
 }
 
 // badgerLogger passes on Badger's reports; what it calls information is for

@@ -167,7 +167,7 @@ func (s *state) Sync() error {
 	if err := txn.CommitAt(next, nil); err != nil {
 		return s.fail(err)
 	}
-	if err := syncMemFiles(s.dir); err != nil {
+	if err := syncMemFiles(s.dir, false); err != nil {
 		return s.fail(err)
 	}
 	s.mark.Store(next)
@@ -241,15 +241,6 @@ func (s *state) release(v *stateView) {
 // Bytes implements store.State.
 func (s *state) Bytes() uint64 { return diskBytes(s.dir) }
 
-func (s *state) scrub() error {
-	s.open.RLock()
-	defer s.open.RUnlock()
-	if s.closed {
-		return store.ErrClosed
-	}
-	return verifyTables(s.dir, s.db)
-}
-
 func (s *state) close() error {
 	s.open.Lock()
 	defer s.open.Unlock()
@@ -257,7 +248,7 @@ func (s *state) close() error {
 		return nil
 	}
 	s.closed = true
-	return s.db.Close()
+	return closeBadger(s.dir, s.db)
 }
 
 // remove closes the state and deletes its files.

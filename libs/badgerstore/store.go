@@ -6,6 +6,8 @@
 //
 //	DIR/LOCK         held by the process that has the directory open
 //	DIR/IDENTITY     format version, cluster, node; checked by every Open
+//	DIR/DAMAGED      what was found damaged; Open refuses (damage.go)
+//	DIR/damaged/     files that were set aside, until the node is whole again
 //	DIR/log/         the Raft log
 //	DIR/state-N/     the state in use, named by the log's meta record; any other
 //	                 one was received and not installed, and is removed by Open
@@ -21,8 +23,9 @@
 //
 // # What it does not
 //
-// A damaged key or deletion in a table of the state can hide a value until
-// Scrub or a comparison of replicas finds it. A last batch whose bytes were
+// Open and Scrub verify the tables whole. Between them, a damaged key or deletion
+// in a table of the state can hide a value, and a compaction can carry that into
+// a new table, where Scrub no longer sees it. A last batch whose bytes were
 // damaged after it was written is taken for one that was being written when
 // power failed. A disk that fills up kills the process with a signal, since
 // the files are mapped: the caller watches FreeBytes and stops writing before.
@@ -118,6 +121,9 @@ func Open(cfg Config) (s *Store, err error) {
 	if err := checkFree(cfg.Dir, opts.minFreeBytes); err != nil {
 		return s, err
 	}
+	if err := settleDamage(cfg.Dir, cfg.Identity); err != nil {
+		return s, err
+	}
 	if s.identity, err = openIdentity(cfg.Dir, cfg.Identity); err != nil {
 		return s, err
 	}
@@ -192,13 +198,24 @@ func (s *Store) State() store.State {
 // FreeBytes implements store.Node.
 func (s *Store) FreeBytes() (uint64, error) { return freeBytes(s.dir) }
 
-// Scrub reads every table of both databases and verifies its checksums. It
-// fails with store.ErrCorrupt where one does not match.
-func (s *Store) Scrub() error {
+// Scrub reads every table of both databases from the device and verifies its
+// checksums, nothing locked meanwhile. It fails with store.ErrCorrupt where one
+// does not match. A nil pace is none.
+func (s *Store) Scrub(pace Pace) error {
 	s.mu.Lock()
-	state := s.state
+	state, closed := s.state, s.closed
 	s.mu.Unlock()
-	return errors.Join(s.log.scrub(), state.scrub())
+	if closed {
+		return store.ErrClosed
+	}
+	if err := scrubTables(s.log.dir, s.log.db, pace); err != nil {
+		return err
+	}
+	err := scrubTables(state.dir, state.db, pace)
+	if err != nil && s.State() != state {
+		return nil // replaced by a received one, its files removed
+	}
+	return err
 }
 
 // Close implements store.Node. Views that are still open fail afterwards.

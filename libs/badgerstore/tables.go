@@ -2,40 +2,102 @@ package badgerstore
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 )
 
-// checkTables verifies, before Badger opens the tables in dir, what it reads
-// of each: it does so in goroutines of its own, where a damaged table would
-// end the process with a panic that nobody can turn into an error.
-func checkTables(dir string) error {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-	if err != nil {
-		return err
+// Pace is told how many bytes a scrub has just read, and may wait. An error
+// ends the scrub with it.
+type Pace func(bytes int) error
+
+// listedTables are the numbers of the tables that the database in dir consists
+// of. Others may be in the directory, cut short: a crash leaves what was being
+// written, and Badger removes it.
+func listedTables(dir string, opts badger.Options) (tables []uint64, err error) {
+	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
+	if errors.Is(err, fs.ErrNotExist) {
+		// Badger would take the directory for a new one and remove the tables.
+		if left, err := filepath.Glob(filepath.Join(dir, "*.sst")); err != nil || len(left) > 0 {
+			return nil, errors.Join(err, corruptf(dir, "the file %s is missing beside tables", badger.ManifestFilename))
+		}
+		return nil, nil
 	}
-	for _, path := range paths {
-		if err := checkTable(path); err != nil {
-			return corruptf(dir, "table %s: %v", filepath.Base(path), err)
+	if err != nil {
+		return nil, unreadable(dir, err)
+	}
+	defer f.Close()
+	manifest, _, err := badger.ReplayManifestFile(f, opts.ExternalMagicVersion, opts)
+	if err != nil {
+		return nil, unreadable(dir, err)
+	}
+	for number := range manifest.Tables {
+		tables = append(tables, number)
+	}
+	return tables, nil
+}
+
+// scrubTables verifies the tables of an open database.
+func scrubTables(dir string, db *badger.DB, pace Pace) error {
+	numbers := func() (list []uint64) {
+		for _, t := range db.Tables() {
+			list = append(list, t.ID)
+		}
+		return list
+	}
+	for _, number := range numbers() {
+		err := checkTables(dir, []uint64{number}, pace)
+		if err != nil && !slices.Contains(numbers(), number) {
+			continue // A compaction has truncated and removed it meanwhile.
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// checkTable verifies the index and the last block of a table. The file ends:
+// checkTables verifies all checksums of tables in dir.
+func checkTables(dir string, tables []uint64, pace Pace) error {
+	for _, number := range tables {
+		var paced error // pace has ended the scrub
+		err := checkTable(table.NewFilename(number, dir), func(bytes int) error {
+			if pace != nil {
+				paced = pace(bytes)
+			}
+			return paced
+		})
+		switch {
+		case paced != nil:
+			return paced
+		case errors.Is(err, fs.ErrNotExist):
+			return errors.Join(err, corruptf(dir, "table %s is missing", table.IDToFilename(number)))
+		case err != nil:
+			return unreadable(dir, fmt.Errorf("table %s: %w", table.IDToFilename(number), err))
+		}
+	}
+	return nil
+}
+
+// checkTable verifies the index and every block of a table. The file ends:
 //
 //	blocks, index, index length(4), checksum, checksum length(4)
 //
 // and a block, whose place the index tells:
 //
 //	entries, offsets, their number(4), checksum, checksum length(4)
-func checkTable(path string) (err error) {
+func checkTable(path string, pace Pace) (err error) {
 	defer func() {
 		if r := recover(); r != nil { // a flatbuffer or checksum that makes no sense
 			err = fmt.Errorf("%s", firstLine(r))
@@ -46,6 +108,8 @@ func checkTable(path string) (err error) {
 		return err
 	}
 	defer f.Close()
+	// The device's bytes are to be verified, not the kernel's copy of them.
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice; pages in use stay
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -62,21 +126,36 @@ func checkTable(path string) (err error) {
 	if err := verifySum(index, sum); err != nil {
 		return err
 	}
-	table := fb.GetRootAsTableIndex(index, 0)
-	var last fb.BlockOffset
-	if n := table.OffsetsLength(); n == 0 || !table.Offsets(&last, n-1) {
+	blocks := fb.GetRootAsTableIndex(index, 0)
+	if blocks.OffsetsLength() == 0 {
 		return fmt.Errorf("no blocks")
 	}
-	end := int64(last.Offset()) + int64(last.Len())
-	if end > file.size {
-		return fmt.Errorf("a block past the end")
+	var place fb.BlockOffset
+	for i := range blocks.OffsetsLength() {
+		if !blocks.Offsets(&place, i) {
+			return fmt.Errorf("block %d has no place", i)
+		}
+		if err := checkBlock(file, int64(place.Offset()), int64(place.Len())); err != nil {
+			return fmt.Errorf("block %d: %w", i, err)
+		}
+		if err := pace(int(place.Len())); err != nil {
+			return err
+		}
 	}
-	block := make([]byte, last.Len())
-	if _, err := f.ReadAt(block, int64(last.Offset())); err != nil {
+	return nil
+}
+
+func checkBlock(file section, offset, length int64) error {
+	if offset+length > file.size {
+		return fmt.Errorf("past the end")
+	}
+	block := make([]byte, length)
+	if _, err := file.f.ReadAt(block, offset); err != nil {
 		return err
 	}
-	file.size = end
-	if sum, err = file.takeLast(); err != nil {
+	file.size = offset + length
+	sum, err := file.takeLast()
+	if err != nil {
 		return err
 	}
 	if len(sum)+4 > len(block) {

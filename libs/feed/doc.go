@@ -8,11 +8,11 @@
 // that would be a bug. Nodes that are slow, stopped or without a leader do not:
 // it asks another one, for ever, until its context ends.
 //
+// The rules are those of package feedstate; this one performs them on NATS.
+//
 // It does not remember anything: the owner keeps the position and gives it
 // again after an error.
 package feed
-
-import "time"
 
 // Subjects of the internal account.
 const (
@@ -22,19 +22,4 @@ const (
 	SubjectAny = "feed.poll"
 	// SubjectGrant is answered by the Raft leader alone; kvpb.GrantRequest.
 	SubjectGrant = "feed.grant"
-)
-
-const (
-	// PageBytes is how much one page is asked to hold.
-	PageBytes = 1 << 20
-	// waitMillis is how long a node waits for something new. It is short,
-	// because a request to a node that dies is only given up after it.
-	waitMillis = 200
-	// graceMin and graceMax bound how much longer than the wait an answer may
-	// take; it doubles each time it was too short.
-	graceMin = 200 * time.Millisecond
-	graceMax = 10 * time.Second
-	// pauseMin and pauseMax bound the pause after nobody has answered.
-	pauseMin = 5 * time.Millisecond
-	pauseMax = 500 * time.Millisecond
 )

@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -12,10 +11,11 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/feed/feedstate"
 )
 
 // ErrDiscontinuous says that a node's page does not continue the one before.
-var ErrDiscontinuous = errors.New("feed: a page does not continue the one before")
+var ErrDiscontinuous = feedstate.ErrDiscontinuous
 
 // Follow gives every event after a position to handle, page by page, until ctx
 // ends, handle fails or the feed cannot be continued: with an *api.Error of
@@ -29,13 +29,10 @@ func Follow(ctx context.Context, nc *nats.Conn, after api.Position, log *slog.Lo
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	f := follower{nc: nc, after: after, log: log, grace: graceMin}
+	f := follower{nc: nc, state: feedstate.New(after), log: log}
 	for {
 		page, err := f.next(ctx)
 		if err != nil {
-			return err
-		}
-		if err := f.admit(page); err != nil {
 			return err
 		}
 		if err := handle(page); err != nil {
@@ -46,39 +43,34 @@ func Follow(ctx context.Context, nc *nats.Conn, after api.Position, log *slog.Lo
 
 type follower struct {
 	nc    *nats.Conn
-	after api.Position
+	state *feedstate.State
 	log   *slog.Logger
-	grace time.Duration
 	lost  bool // and logged
 }
 
-// next asks until a node answers.
+// next asks until a node answers with a page that continues what was given.
 func (f *follower) next(ctx context.Context) (*kvpb.FeedResponse, error) {
-	pause := pauseMin
 	for {
-		var failed error
-		for _, subject := range []string{SubjectLeader, SubjectAny} {
-			page, err := f.ask(ctx, subject)
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if api.KindOf(err) == api.KindCompacted {
-				return nil, err
-			}
-			if err == nil {
-				f.found()
-				return page, nil
-			}
-			failed = err
-		}
-		if pause >= pauseMax && !f.lost {
-			f.lost = true
-			f.log.Warn("the feed of committed revisions is lost; asking on", "error", failed)
-		}
-		if err := wait(ctx, pause/2+rand.N(pause)); err != nil {
+		q := f.state.Next(rand.Int64N)
+		if err := wait(ctx, q.Pause); err != nil {
 			return nil, err
 		}
-		pause = min(2*pause, pauseMax)
+		asked := time.Now()
+		page, err := f.ask(ctx, q)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case api.KindOf(err) == api.KindCompacted:
+			return nil, err
+		case err == nil:
+			f.found()
+			return page, f.state.Take(page, time.Since(asked))
+		}
+		f.state.Failed(errors.Is(err, context.DeadlineExceeded))
+		if f.state.Lost() && !f.lost {
+			f.lost = true
+			f.log.Warn("the feed of committed revisions is lost; asking on", "error", err)
+		}
 	}
 }
 
@@ -89,55 +81,21 @@ func (f *follower) found() {
 	}
 }
 
-func (f *follower) ask(ctx context.Context, subject string) (*kvpb.FeedResponse, error) {
-	started := time.Now()
-	limited, cancel := context.WithTimeout(ctx, waitMillis*time.Millisecond+f.grace)
+func (f *follower) ask(ctx context.Context, q feedstate.Question) (*kvpb.FeedResponse, error) {
+	limited, cancel := context.WithTimeout(ctx, q.Patience)
 	defer cancel()
-	page, err := Ask(limited, f.nc, subject, &kvpb.FeedRequest{
-		After: Wire(f.after), MaxBytes: PageBytes, WaitMillis: waitMillis,
-	})
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		f.grace = min(2*f.grace, graceMax)
-	case err == nil:
-		f.grace = graceMin
-		if len(page.Events) == 0 && time.Since(started) < waitMillis*time.Millisecond/4 {
-			// The node did not wait, perhaps because it stops.
-			return page, wait(ctx, pauseMin)
-		}
+	subject := SubjectAny
+	if q.Leader {
+		subject = SubjectLeader
 	}
-	return page, err
+	return Ask(limited, f.nc, subject, q.Request)
 }
 
-// admit checks that a page continues what was given, and makes its through good
-// for a page that brings nothing.
-func (f *follower) admit(page *kvpb.FeedResponse) error {
-	at := f.after
-	for _, e := range page.Events {
-		p := api.Position{Revision: e.GetKv().GetModRevision(), Sub: e.Sub}
-		if !p.After(at) {
-			return fmt.Errorf("%w: node %s gives %v after %v", ErrDiscontinuous, page.Node, p, at)
-		}
-		at = p
-	}
-	through := Position(page.Through)
-	if len(page.Events) > 0 {
-		if at.After(through) {
-			return fmt.Errorf("%w: node %s gives %v and says that it goes through %v", ErrDiscontinuous, page.Node, at, through)
-		}
-		if page.Events[len(page.Events)-1].Last {
-			at = api.End(at.Revision)
-		}
-	}
-	if through.After(at) {
-		at = through
-	}
-	f.after = at
-	page.Through = Wire(at) // a node that lags behind says less
-	return nil
-}
-
+// wait waits for a time; none is over at once.
 func wait(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -45,7 +45,13 @@ func (c *client) attempt(timeout int64, send func(n *node, reply func(func())), 
 			fail()
 		}
 	})
-	reply := func(do func()) { c.w.after(c.delay(), func() { over = true; do() }) }
+	reply := func(do func()) {
+		c.w.after(c.delay(), func() {
+			c.w.fold(uint64(c.w.now), n.id)
+			over = true
+			do()
+		})
+	}
 	c.w.after(c.delay(), func() { n.arrive(func() { send(n, reply) }) })
 	return fail
 }
@@ -69,6 +75,7 @@ func (c *client) write(op *command.Command, done func(res mvcc.Result, first int
 					reply(func() {
 						if !finished {
 							finished = true
+							c.w.report.Writes++
 							c.w.judge.wrote(res, before)
 							done(res, first)
 						}
@@ -158,26 +165,33 @@ func (t *tenure) revoke(done func()) {
 	t.write(&command.Command{Op: &command.Command_LeaseRevoke{LeaseRevoke: r}}, func(mvcc.Result, int64) { done() })
 }
 
-func (w *world) newClient() *client { return &client{w: w, at: w.rng.IntN(nodes)} }
+func (w *world) newClient() *client { return &client{w: w, at: w.rng.IntN(len(w.nodes))} }
 
-func (w *world) startClients() {
-	for i := range int64(3) {
-		w.steady(i+1, 1000*ms)
+// startLeases starts clients with leases and with keys that have a time to live
+// of their own: the more, and the shorter, the greater the load.
+func (w *world) startLeases(load int64) {
+	few, many, slow := min(load, 3), 2*load, max(1, 4-load)
+	for i := range few {
+		w.steady(i+1, 1000*ms*slow)
 	}
-	for i := range int64(6) {
-		t := &tenure{client: w.newClient(), id: 100 + i, ttl: w.between(500, 1200) / ms * ms}
+	for i := range many {
+		t := &tenure{client: w.newClient(), id: 100 + i, ttl: w.between(500, 1200) / ms * ms * slow}
 		t.stubborn = i > 0
 		w.fickle(t)
 	}
-	for i := range int64(6) {
-		t := &tenure{client: w.newClient(), id: 200 + i, ttl: w.between(500, 900) / ms * ms}
+	for i := range many {
+		t := &tenure{client: w.newClient(), id: 200 + i, ttl: w.between(500, 900) / ms * ms * slow}
 		t.stubborn = true
 		w.late(t)
 	}
-	for i := range 4 {
-		w.putter(w.newClient(), "/ttl/"+strconv.Itoa(i), w.between(150, 400)/ms*ms)
+	for i := range load + 1 {
+		w.putter(w.newClient(), "/ttl/"+strconv.FormatInt(i, 10), w.between(150, 400)/ms*ms*slow)
 	}
-	for range 4 {
+}
+
+// startLocks starts clients that want the same lock.
+func (w *world) startLocks(load int64) {
+	for range load + 1 {
 		l := &locker{w: w}
 		w.judge.lockers = append(w.judge.lockers, l)
 		l.turn()

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strconv"
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
@@ -13,8 +14,10 @@ import (
 // judge watches a run. An entry counts as of when the first node applies it.
 type judge struct {
 	w       *world
-	index   uint64              // last entry seen
-	digests map[uint64][32]byte // of the state as of an index
+	index   uint64 // last entry seen
+	ref     *reference
+	digests map[uint64]state    // as of an index
+	leaders map[uint64]uint64   // term -> node
 	timers  map[lease.ID]*timer // every lease and key that ever had a timer
 	clients map[int64]bool      // leases that are always renewed in time
 	// revision is the highest that was acknowledged.
@@ -34,7 +37,7 @@ type timer struct {
 }
 
 func newJudge(w *world) *judge {
-	return &judge{w: w, index: 1, digests: map[uint64][32]byte{}, timers: map[lease.ID]*timer{}, clients: map[int64]bool{},
+	return &judge{w: w, index: 1, ref: newReference(), digests: map[uint64]state{}, leaders: map[uint64]uint64{}, timers: map[lease.ID]*timer{}, clients: map[int64]bool{},
 		queues: map[string]map[int64]int64{}, firsts: map[string]map[int64]bool{}}
 }
 
@@ -45,17 +48,12 @@ func (j *judge) timer(id lease.ID) *timer {
 	return j.timers[id]
 }
 
-// applied takes what a node made of an entry.
-func (j *judge) applied(n *node, e mvcc.Entry, a *mvcc.Applied) {
-	digest := n.machine.Published().Digest
-	if seen, ok := j.digests[e.Index]; ok && seen != digest {
-		j.w.fail("node %d has another state after entry %d", n.id, e.Index)
-	}
-	j.digests[e.Index] = digest
-	if e.Index != j.index+1 {
-		return
-	}
+// applied takes what the reference made of an entry that a node is the first to
+// apply.
+func (j *judge) applied(n *node, e mvcc.Entry, a *mvcc.Applied, after state) {
+	j.applies(n, e, after)
 	j.index = e.Index
+	j.w.fold(uint64(len(e.Commands)), binary.BigEndian.Uint64(after.digest[:]))
 	ended := map[lease.ID]bool{} // by expiry
 	for i, c := range e.Commands {
 		if x := c.GetExpire(); x != nil && a.Results[0][i].Err == nil {
@@ -79,6 +77,12 @@ func (j *judge) applied(n *node, e mvcc.Entry, a *mvcc.Applied) {
 	}
 	for _, ev := range a.Events {
 		j.event(ev)
+	}
+	if j.w.kv != nil {
+		j.w.kv.committed(e, a)
+	}
+	if j.w.watching != nil {
+		j.w.watching.committed(a.Events, j.ref.machine.Published().Compacted)
 	}
 }
 
@@ -136,9 +140,9 @@ func (j *judge) holder(name string) (fence int64) {
 // first at a time: what it began must not have expired before.
 func (j *judge) granted(id lease.ID, sent, ttl int64) {
 	t := j.timer(id)
-	t.until = max(t.until, sent+ttl)
-	if t.expired > t.set && t.expired < sent+ttl {
-		j.early(id, t, sent+ttl)
+	t.until = max(t.until, sent+j.w.atLeast(ttl))
+	if t.expired > t.set && t.expired < sent+j.w.atLeast(ttl) {
+		j.early(id, t, sent+j.w.atLeast(ttl))
 	}
 }
 
@@ -152,9 +156,9 @@ func (j *judge) renewed(l int64, sent, recorded, ttl int64) {
 	if !t.alive && t.gone < sent {
 		j.w.fail("a renewal of %v was acknowledged, which had ended before", id)
 	}
-	t.until = max(t.until, sent+ttl)
-	if t.expired > sent && t.expired < sent+ttl && (t.expired > t.set || t.expired > recorded) {
-		j.early(id, t, sent+ttl)
+	t.until = max(t.until, sent+j.w.atLeast(ttl))
+	if t.expired > sent && t.expired < sent+j.w.atLeast(ttl) && (t.expired > t.set || t.expired > recorded) {
+		j.early(id, t, sent+j.w.atLeast(ttl))
 	}
 }
 
@@ -203,20 +207,25 @@ func (j *judge) beliefs() {
 // inspect compares each node's clock with its state.
 func (j *judge) inspect() {
 	for _, n := range j.w.nodes {
-		if !n.up || n.paused || len(n.mail) > 0 {
-			continue
+		n.guard(func() { j.inspectNode(n) })
+	}
+}
+
+func (j *judge) inspectNode(n *node) {
+	if !n.up || n.paused || !n.idle() || n.busy {
+		return
+	}
+	j.commits(n)
+	count := 0
+	n.must(n.machine.Published().Timers(func(t mvcc.Timer) error {
+		count++
+		if _, _, ok := n.clock.Left(t.Lease); t.Lease != 0 && !ok {
+			j.w.fail("node %d keeps no time for lease %d", n.id, t.Lease)
 		}
-		count := 0
-		n.must(n.machine.Published().Timers(func(t mvcc.Timer) error {
-			count++
-			if _, _, ok := n.clock.Left(t.Lease); t.Lease != 0 && !ok {
-				j.w.fail("node %d keeps no time for lease %d", n.id, t.Lease)
-			}
-			return nil
-		}))
-		if count != n.clock.Len() {
-			j.w.fail("node %d keeps %d timers, its state has %d", n.id, n.clock.Len(), count)
-		}
+		return nil
+	}))
+	if count != n.clock.Len() {
+		j.w.fail("node %d keeps %d timers, its state has %d", n.id, n.clock.Len(), count)
 	}
 }
 
@@ -227,9 +236,5 @@ func (j *judge) end() {
 			j.w.fail("%v still lives", id)
 		}
 	}
-	for _, n := range j.w.nodes {
-		if p := n.machine.Published(); p.Index != j.index || n.clock.Len() != 0 {
-			j.w.fail("node %d is at entry %d with %d timers, want entry %d and none", n.id, p.Index, n.clock.Len(), j.index)
-		}
-	}
+	j.logs()
 }

@@ -24,7 +24,9 @@ type locker struct {
 }
 
 // believes: by its own clock, the lock is the client's.
-func (l *locker) believes() bool { return l.fence != 0 && l.w.now < l.lease.acked+l.lease.ttl }
+func (l *locker) believes() bool {
+	return l.fence != 0 && l.w.now < l.lease.acked+l.w.atLeast(l.lease.ttl)
+}
 
 func (l *locker) turn() {
 	if l.w.ending {
@@ -94,9 +96,9 @@ func (l *locker) use(times int, pauseMillis int64) {
 // guarded writes something that only the holder may write.
 func (l *locker) guarded(done func(ok bool)) {
 	put := &kvpb.PutRequest{Key: []byte(dataPrefix + lockName), Value: strconv.AppendInt(nil, l.fence, 10)}
-	txn := &kvpb.TxnRequest{Success: []*kvpb.RequestOp{{Request: &kvpb.RequestOp_Put{Put: put}}}}
-	if !l.w.bugs.NoFence {
-		txn.Compare = []*kvpb.Compare{lock.Held([]byte(lockName), l.fence)}
+	txn := &kvpb.TxnRequest{
+		Compare: []*kvpb.Compare{lock.Held([]byte(lockName), l.fence)},
+		Success: []*kvpb.RequestOp{{Request: &kvpb.RequestOp_Put{Put: put}}},
 	}
 	l.lease.write(&command.Command{Op: &command.Command_Txn{Txn: txn}}, func(res mvcc.Result, _ int64) {
 		done(res.Response.(*kvpb.TxnResponse).Succeeded)

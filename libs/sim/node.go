@@ -1,121 +1,134 @@
 package sim
 
 import (
-	"bytes"
 	"fmt"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/kvorum/kvorum/libs/core/bus/membus"
-	"github.com/kvorum/kvorum/libs/core/lease"
+	"github.com/kvorum/kvorum/libs/core/joining"
 	"github.com/kvorum/kvorum/libs/core/lock"
+	"github.com/kvorum/kvorum/libs/core/member"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
-	"github.com/kvorum/kvorum/libs/core/store"
 	"github.com/kvorum/kvorum/libs/core/store/memstore"
 )
 
-// node is one storage node.
+// node is one storage node: the crank of the real one (member), turned in
+// virtual time. What the real one has goroutines for are queues here, and
+// agenda items that work them off.
 type node struct {
 	w       *world
 	id      uint64
 	store   *memstore.Store
 	up      bool
 	life    int // counts its starts: what was under way in an earlier one is gone
-	replica *replica.Replica
+	member  *member.Member
+	replica *replica.Replica // the member's
+	clock   *member.Leases   // the member's
 	machine *mvcc.Machine
 	net     *membus.Node
 	role    replica.Role
-	clock   *lease.Clock
+	waiting member.Waiting
 	locks   *lock.Registry
 	waiters map[uint64]*lockRequest
+	time    clockwork
+	disk    disk
 
-	mail     []func() // what came in since the last step
-	stepped  int64
-	hard     *raftpb.HardState
-	incoming store.Incoming // a state that was received
-	reads    []released
-	inFlight int // proposals of expiry
-	// When the log and the state will have done what they were given: each
-	// does one thing after another.
-	logFree, stateFree int64
+	in      member.Inputs // what came in since the last step
+	stepped int64
+	log     []member.LogItem // its queue
+	writing bool
+	todo    []member.ApplyItem // the state machine's queue
+	busy    bool               // it applies
+	// checkpointing: one is being taken. receiving: so is a snapshot, or it waits
+	// to be installed.
+	checkpointing, receiving bool
+
+	outside   bool   // it is not among those that are healed first
+	committed uint64 // as it was seen last
+	lost      uint64 // the last entry that a disk held which was lost
+	// membership is on the disk as well; rejoining is not nil while a node that
+	// has lost its data is no member.
+	membership joining.Membership
+	rejoining  *rejoin
 
 	paused bool
 	socket []func() // what came from the network during a pause
 	held   []func() // what the node itself would have done meanwhile
 }
 
-type released struct {
-	index uint64
-	do    func()
-}
-
 func (n *node) start() {
 	n.life++
 	at := n.store.Log().Checkpoint()
-	r, err := replica.New(replica.Config{
+	machine, opened, err := member.Open(n.store, at)
+	n.must(err)
+	n.member, err = member.New(replica.Config{
 		ID: n.id, Nonce: n.w.rng.Uint64(), Log: n.store.Log(), Applied: at,
-		Rand: n.w.rng.Uint64, WallClock: func() int64 { return n.w.now }, Logger: quiet{},
-	}, n.w.now)
+		Rand: n.w.rng.Uint64, WallClock: func() int64 { return n.time.wall(n.w.now) }, Logger: quiet{},
+		Tuning: n.w.o.tuning(), Replaced: n.membership.State == joining.StateReplaced, MinTerm: n.membership.MinTerm,
+	}, opened.Clock, n.now())
 	n.must(err)
-	n.replica, n.up, n.paused, n.inFlight = r, true, false, 0
-	n.open(at)
-	n.role, n.hard, n.mail, n.reads, n.socket, n.held = replica.Role{}, nil, nil, nil, nil, nil
+	n.replica, n.clock, n.machine = n.member.Replica, n.member.Leases, machine
+	n.up, n.paused, n.role = true, false, replica.Role{}
+	n.in, n.waiting, n.socket, n.held = member.Inputs{}, member.Waiting{}, nil, nil
+	n.log, n.writing, n.todo, n.busy, n.checkpointing, n.receiving = nil, false, nil, false, false, false
 	n.locks, n.waiters = lock.NewRegistry(), map[uint64]*lockRequest{}
+	n.w.judge.agrees(n)
 	n.net = n.w.net.Join(cluster, n.id, n)
+	n.vouch()
 }
 
-// open opens the state as of an index, and begins the clock with its timers.
-func (n *node) open(at uint64) {
-	var err error
-	n.machine, err = mvcc.Open(n.store.State(), at)
-	n.must(err)
-	n.clock = lease.New()
-	n.must(n.machine.Published().Timers(func(t mvcc.Timer) error { n.keepTime(t); return nil }))
-	if n.w.bugs.ClockNeverStops {
-		n.clock.Lead(1, n.w.now)
-	}
-}
-
-// crash ends the node as a power cut does.
-func (n *node) crash() {
+// crash ends the node: as a power cut does, or as the end of its process.
+func (n *node) crash(power bool) {
 	n.up, n.role = false, replica.Role{}
 	n.net.Close()
-	n.store = n.store.Crash(n.w.rng)
+	n.lose(power)
 }
+
+// fail ends the node because of an error of its disk, as it ends its process.
+func (n *node) fail(err error) {
+	n.crash(false)
+	n.w.stopped(n, err)
+}
+
+// now is the node's own monotonic clock.
+func (n *node) now() int64 { return n.time.show(n.w.now) }
 
 func (n *node) must(err error) {
 	if err != nil {
-		n.w.fail("node %d: %v", n.id, err)
-	}
-}
-
-// keepTime hands a timer of the state to the clock.
-func (n *node) keepTime(t mvcc.Timer) {
-	id := lease.ID{Lease: t.Lease, Key: string(t.Key)}
-	if t.Gone {
-		n.clock.Cancel(id)
-	} else {
-		n.clock.Set(lease.Timer{ID: id, TTLMillis: t.TTLMillis, Generation: t.Generation})
+		panic(halt{err})
 	}
 }
 
 // Receive and PeerLost are the network's.
 func (n *node) Receive(from uint64, msgs []*raftpb.Message) {
-	n.arrive(func() { n.replica.Receive(from, msgs) })
+	if n.up && !n.paused {
+		n.in.Frames = append(n.in.Frames, member.Frame{From: from, Msgs: msgs})
+		return
+	}
+	n.put(func() { n.in.Frames = append(n.in.Frames, member.Frame{From: from, Msgs: msgs}) })
 }
 
-func (n *node) PeerLost(id uint64) { n.arrive(func() { n.replica.PeerLost(id) }) }
+func (n *node) PeerLost(id uint64) {
+	n.put(func() { n.in.Lost = append(n.in.Lost, id) })
+}
 
-// arrive takes something from the network.
-func (n *node) arrive(do func()) {
+// arrive takes something from the network that the next step is to do.
+func (n *node) arrive(do func()) { n.put(func() { n.call(do) }) }
+
+// call has the next step do something.
+func (n *node) call(do func()) { n.in.Calls = append(n.in.Calls, do) }
+
+// put adds what comes from the network to the inputs.
+func (n *node) put(add func()) {
 	switch {
 	case !n.up:
 	case n.paused:
-		n.socket = append(n.socket, do)
+		n.socket = append(n.socket, add)
 	default:
-		n.mail = append(n.mail, do)
+		add()
 	}
 }
 
@@ -129,7 +142,7 @@ func (n *node) later(d int64, do func()) {
 		case n.paused:
 			n.held = append(n.held, do)
 		default:
-			do()
+			n.guard(do)
 		}
 	})
 }
@@ -141,14 +154,23 @@ func (n *node) pause() { n.paused = true }
 func (n *node) resume() {
 	n.paused = false
 	at := int64(0)
-	for _, do := range n.socket {
+	for _, add := range n.socket {
 		at += n.w.rng.Int64N(2 * ms)
-		n.later(min(at, 200*ms), func() { n.arrive(do) })
+		n.later(min(at, 200*ms), func() { n.put(add) })
 	}
-	for _, do := range n.held {
-		do()
-	}
+	held, life := n.held, n.life
 	n.socket, n.held = nil, nil
+	for _, do := range held {
+		if n.up && n.life == life {
+			n.guard(do)
+		}
+	}
+}
+
+// idle: nothing has come in since the last step.
+func (n *node) idle() bool {
+	in := &n.in
+	return len(in.Frames)+len(in.Lost)+len(in.Appended)+len(in.Applied)+len(in.Calls) == 0
 }
 
 // due is when the node has something to do.
@@ -156,71 +178,57 @@ func (n *node) due() int64 {
 	if !n.up || n.paused {
 		return 1 << 62
 	}
-	if len(n.mail) > 0 {
+	if !n.idle() {
 		return n.w.now
 	}
-	at := n.replica.Wake()
-	if next := n.clock.Next(); next != 0 && n.role.Serving {
-		at = min(at, next)
-	}
-	return max(at, n.stepped+ms/10)
+	return max(n.time.when(n.member.Wake()), n.stepped+ms/10)
 }
 
 func (n *node) step() {
-	n.leap()
 	n.stepped = n.w.now
-	n.replica.Advance(n.w.now)
-	mail := n.mail
-	n.mail = nil
-	for _, do := range mail {
-		do()
-	}
-	n.clock.Advance(n.w.now)
-	n.expire()
+	in := n.in
+	n.in = member.Inputs{}
+	n.member.Step(n.now(), in)
 	for {
-		n.perform(n.replica.Effects())
-		if !n.replica.Pending() {
+		n.perform(n.member.Effects())
+		if !n.member.Pending() {
 			break
 		}
 	}
-	n.serveReads()
+	for _, rd := range n.waiting.Expire(n.now()) {
+		rd.Tag.(*request).refuse()
+	}
 	n.serveLocks()
 }
 
-func (n *node) perform(e replica.Effects) {
+func (n *node) perform(e member.Effects) {
 	if e.Role != nil {
 		n.changeRole(*e.Role)
 	}
 	n.send(e.Send)
-	if t := e.Append; t != nil {
-		delay := int64(0)
-		if t.Sync {
-			delay = n.w.between(1, 4)
-		}
-		n.logFree = max(n.logFree, n.w.now+delay)
-		n.later(n.logFree-n.w.now, func() { n.append(t) })
+	if e.Log != nil {
+		n.append(*e.Log)
 	}
-	if t := e.Apply; t != nil {
-		delay := n.w.between(0, 2)
-		if n.w.chance(5) {
-			delay *= 20
-		}
-		n.stateFree = max(n.stateFree, n.w.now+delay)
-		n.later(n.stateFree-n.w.now, func() { n.apply(t) })
+	if e.Apply != nil {
+		n.apply(member.ApplyItem{Task: e.Apply})
 	}
 	for _, m := range e.Snapshots {
 		n.sendState(m)
 	}
+	if e.Unused != nil {
+		n.must(e.Unused.Abort())
+		n.receiving = false
+	}
 	for _, rel := range e.Reads {
-		for _, rd := range rel.Reads {
-			n.reads = append(n.reads, released{rel.Index, rd.Tag.(*request).done})
+		if n.waiting.Await(member.Awaited{Since: n.now(), Index: rel.Index, Reads: rel.Reads}, n.machine.Published()) {
+			serve(rel.Reads)
 		}
 	}
 	for _, rd := range e.RefusedReads {
 		rd.Tag.(*request).refuse()
 	}
 	for _, rf := range e.Refused {
-		rf.Proposal.Tag.(*request).refuse()
+		rf.Proposal.Tag.(*request).never()
 	}
 	for _, p := range e.Expired {
 		p.Tag.(*request).refuse()
@@ -230,93 +238,23 @@ func (n *node) perform(e replica.Effects) {
 func (n *node) changeRole(role replica.Role) {
 	was := n.role
 	n.role = role
+	n.w.judge.leads(n, role)
 	switch {
 	case role.Serving && (!was.Serving || role.Term != was.Term):
 		n.w.report.Leaders++
-		n.lead(role.Term)
 	case !role.Serving && was.Serving:
-		n.follow()
+		for _, id := range n.locks.Clear() {
+			n.answer(id, nil, lock.ErrMoved())
+		}
 	}
 }
 
 func (n *node) send(msgs []*raftpb.Message) {
 	for _, m := range msgs {
-		if !n.net.Send(m.GetTo(), []*raftpb.Message{m}) {
-			n.replica.Unreachable(m.GetTo())
+		if to := m.GetTo(); !n.net.Send(to, []*raftpb.Message{m}) {
+			n.call(func() { n.replica.Unreachable(to) })
 		}
 	}
-}
-
-// append writes to the log.
-func (n *node) append(t *replica.AppendTask) {
-	if t.Hard != nil {
-		n.hard = t.Hard
-	}
-	if t.Sync {
-		b := store.Batch{Hard: n.hard, Entries: t.Entries}
-		if t.Snapshot != nil {
-			b.Install = &store.Install{Snapshot: t.Snapshot, State: n.incoming}
-		}
-		n.must(n.store.Log().Append(b))
-		n.hard = nil
-	}
-	if t.Snapshot != nil {
-		n.open(t.Snapshot.GetIndex())
-	}
-	n.mail = append(n.mail, func() {
-		n.send(t.Remote)
-		n.replica.Appended(t)
-	})
-}
-
-// sendState copies the state to a follower that raft takes for one that lags
-// behind the log. That may be wrong: the log is kept whole.
-func (n *node) sendState(m *raftpb.Message) {
-	var muts []store.Mutation
-	view, err := n.store.State().Read(store.EndOf(m.GetSnapshot().GetMetadata().GetIndex()))
-	n.must(err)
-	n.must(view.Versions(func(v store.Mutation) error {
-		v.Key, v.Value = bytes.Clone(v.Key), bytes.Clone(v.Value)
-		muts = append(muts, v)
-		return nil
-	}))
-	view.Close()
-	to := n.w.nodes[m.GetTo()-1]
-	n.later(n.w.between(5, 50), func() {
-		to.arrive(func() {
-			var err error
-			to.incoming, err = to.store.Receive()
-			to.must(err)
-			to.must(to.incoming.Write(muts))
-			to.must(to.incoming.Finish())
-			to.replica.SnapshotReceived(m)
-		})
-		n.mail = append(n.mail, func() { n.replica.SnapshotSent(to.id, to.up) })
-	})
-}
-
-// checkpoint makes the state durable up to here, so that a restart begins here,
-// with the timers that the state has.
-func (n *node) checkpoint() {
-	if n.logFree >= n.w.now || len(n.mail) > 0 {
-		return // the record must not overtake the commit index that it relies on
-	}
-	n.must(n.store.State().Sync())
-	n.must(n.store.Log().Append(store.Batch{Checkpoint: n.machine.Published().Index, Hard: n.hard}))
-	n.hard = nil
-}
-
-// serveReads lets the reads through whose index is applied.
-func (n *node) serveReads() {
-	kept := n.reads[:0]
-	for _, r := range n.reads {
-		if n.machine.Published().Index < r.index {
-			kept = append(kept, r)
-		} else {
-			r.do()
-		}
-	}
-	n.reads = kept
 }
 
 // quiet drops raft's chatter and keeps its panics.

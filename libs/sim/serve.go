@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"errors"
-
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kvorum/kvorum/libs/api"
@@ -10,6 +8,7 @@ import (
 	"github.com/kvorum/kvorum/libs/core/command"
 	"github.com/kvorum/kvorum/libs/core/lease"
 	"github.com/kvorum/kvorum/libs/core/lock"
+	"github.com/kvorum/kvorum/libs/core/member"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
 )
@@ -20,143 +19,56 @@ type request struct {
 	applied func(mvcc.Result)
 	done    func() // a read's
 	refuse  func() // certainly or possibly not applied
+	refused func() // certainly not applied; nil: refuse
+}
+
+// never says that the request was not carried out and will not be.
+func (r *request) never() {
+	if r.refused != nil {
+		r.refused()
+	} else {
+		r.refuse()
+	}
 }
 
 // write brings a command into the log.
 func (n *node) write(c *command.Command, r *request) {
 	b, err := proto.Marshal(c)
 	n.must(err)
-	n.replica.Propose(replica.Proposal{Command: b, Deadline: n.w.now + 1000*ms, Tag: r})
+	n.replica.Propose(replica.Proposal{Command: b, Deadline: n.now() + 1000*ms, Tag: r})
 }
 
-// apply brings committed entries into the state and answers for them. The
-// clock hears of them in the next step, before the replica does.
-func (n *node) apply(t *replica.ApplyTask) {
-	var timers []mvcc.Timer
-	for _, c := range t.Entries {
-		e := mvcc.Entry{Index: c.Entry.GetIndex(), Term: c.Entry.GetTerm()}
-		if e.Index <= n.machine.Published().Index {
-			continue // the state was replaced meanwhile
-		}
-		if len(c.Entry.GetData()) > 0 {
-			_, commands, err := command.Decode(c.Entry.GetData())
-			n.must(err)
-			e.Commands = commands
-		}
-		if n.w.bugs.NoGeneration {
-			n.ignoreGenerations(e.Commands)
-		}
-		applied, err := n.machine.Apply([]mvcc.Entry{e})
-		n.must(err)
-		n.w.judge.applied(n, e, applied)
-		for i, p := range c.Proposals {
-			p.Tag.(*request).applied(applied.Results[0][i])
-		}
-		for _, ev := range applied.Events {
-			n.locks.Event(ev)
-		}
-		timers = append(timers, applied.Timers...)
-	}
-	n.mail = append(n.mail, func() {
-		for _, timer := range timers {
-			n.keepTime(timer)
-		}
-		n.replica.Applied(t)
-	})
+// read asks for a quorum round: r.done is called once the state is as new as what
+// was committed when the round began.
+func (n *node) read(r *request) { n.replica.Read(n.reading(r)) }
+
+func (n *node) reading(r *request) replica.Read {
+	return replica.Read{Deadline: n.now() + 1000*ms, Tag: r}
 }
 
-func (n *node) lead(term uint64) {
-	switch {
-	case n.w.bugs.ClockNeverStops:
-		return
-	case n.w.bugs.ForgetInFlight:
-		term = uint64(n.w.id())
-	}
-	n.clock.Lead(term, n.w.now)
-}
-
-func (n *node) follow() {
-	if !n.w.bugs.ClockNeverStops {
-		n.clock.Follow()
-	}
-	for _, id := range n.locks.Clear() {
-		n.answer(id, nil, lock.ErrMoved())
-	}
-}
-
-// renew records a renewal and answers after a quorum round that began after it.
+// renew records a renewal and answers after a quorum round that began after it,
+// as the storage node does.
 func (n *node) renew(id int64, reply func(error)) {
 	if !n.role.Serving {
 		reply(lease.ErrNotLeading)
 		return
 	}
-	_, err := n.clock.Renew(id, n.w.now)
-	if errors.Is(err, lease.ErrExpiring) && n.w.bugs.RenewExpiring {
-		err = n.revive(id)
-	}
-	if errors.Is(err, lease.ErrExpiring) || err == nil && n.w.bugs.AckWithoutRound {
-		reply(err)
-		return
-	}
-	// That a lease does not exist needs the round as well: a later leader may
-	// have granted it. And one that was recorded may have ended by an entry that
-	// was committed before the round, and is applied now.
-	// A round counts only where the node led all the while: once it follows,
-	// the round is another leader's, who knows nothing of the renewal.
-	term := n.role.Term
-	n.replica.Read(replica.Read{Deadline: n.w.now + 1000*ms, Tag: &request{
+	var resp *kvpb.LeaseKeepAliveResponse
+	rd := n.reading(&request{
 		done: func() {
-			_, gone := n.machine.Published().Lease(id, false)
-			switch {
-			case !n.role.Leading || n.role.Term != term:
-				err = lease.ErrNotLeading
-			case n.w.bugs.NoLook:
-			case gone != nil:
-				err = lease.ErrNotFound
-			case err != nil:
-				err = lease.ErrExpiring
+			n.must(member.Confirm(resp, n.machine.Published()))
+			switch resp.Leases[0].Error {
+			case "":
+				reply(nil)
+			case string(api.KindLeaseNotFound):
+				reply(lease.ErrNotFound)
+			default:
+				reply(lease.ErrExpiring)
 			}
-			reply(err)
 		},
 		refuse: func() { reply(lease.ErrNotLeading) },
-	}})
-}
-
-// expire proposes the end of what is due.
-func (n *node) expire() {
-	if !n.role.Serving {
-		return
-	}
-	due := n.clock.Due(expiriesMax - n.inFlight)
-	keys := &command.Expire{}
-	var ofKeys []lease.Expiry
-	for _, e := range due {
-		if e.Lease != 0 {
-			n.proposeExpiry(&command.Expire{Lease: e.Lease, Granted: e.Generation}, []lease.Expiry{e})
-			continue
-		}
-		keys.Keys = append(keys.Keys, &command.ExpireKey{Key: []byte(e.Key), ModRevision: int64(e.Generation)})
-		ofKeys = append(ofKeys, e)
-	}
-	if len(ofKeys) > 0 {
-		n.proposeExpiry(keys, ofKeys)
-	}
-}
-
-// expiriesMax bounds the expiries in flight.
-const expiriesMax = 1000
-
-func (n *node) proposeExpiry(x *command.Expire, of []lease.Expiry) {
-	n.inFlight += len(of)
-	n.write(&command.Command{Op: &command.Command_Expire{Expire: x}}, &request{
-		applied: func(mvcc.Result) { n.inFlight -= len(of) },
-		refuse: func() {
-			n.inFlight -= len(of)
-			for _, e := range of {
-				n.clock.Failed(e)
-			}
-		},
 	})
+	resp = n.member.Renew([]int64{id}, n.now(), rd)
 }
 
 // lockRequest is a request that waits for a lock.

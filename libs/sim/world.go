@@ -2,103 +2,104 @@ package sim
 
 import (
 	"container/heap"
+	crand "crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-
-	"go.etcd.io/raft/v3/raftpb"
+	"runtime/debug"
 
 	"github.com/kvorum/kvorum/libs/core/bus/membus"
+	"github.com/kvorum/kvorum/libs/core/joining"
 	"github.com/kvorum/kvorum/libs/core/store/memstore"
 )
 
 const (
+	us      = int64(1_000)
 	ms      = int64(1_000_000)
 	cluster = 1
-	nodes   = 3
 )
-
-// Bugs are mistakes to plant in the nodes; the zero Bugs plants none.
-type Bugs struct {
-	// ClockNeverStops: lease time passes on every node, so that a new leader
-	// knows only of the renewals that it has recorded itself.
-	ClockNeverStops bool
-	// AckWithoutRound: a renewal is acknowledged as soon as it is recorded.
-	AckWithoutRound bool
-	// NoStepCap: lease time follows the clock, however long the node stood still.
-	NoStepCap bool
-	// NoGeneration: an expiry takes effect whatever became of the lease or key.
-	NoGeneration bool
-	// RenewExpiring: a lease may be renewed while its expiry is in flight.
-	RenewExpiring bool
-	// ForgetInFlight: a leadership that comes back in the same term forgets
-	// what it had proposed to expire, as a later one may.
-	ForgetInFlight bool
-	// NoLook: a renewal is acknowledged after its round though the lease may have
-	// ended by an entry that this node had not applied when it was recorded.
-	NoLook bool
-	// NoFence: clients do not guard their writes with their fence.
-	NoFence bool
-}
-
-// Report counts what happened in a run, so that a test can see that enough did.
-type Report struct {
-	Revision                             int64
-	Grants, Renewals, Expiries           int // acknowledged, acknowledged, applied
-	KeyExpiries                          int
-	Locks, FencedWrites, FencedRefused   int
-	Leaders, Crashes, Pauses, Partitions int
-	Steps                                int
-	Digest                               [32]byte
-}
 
 // world is one run.
 type world struct {
-	rng    *rand.Rand
-	now    int64
-	seq    uint64
-	agenda agenda
-	net    *membus.Net
-	nodes  []*node
-	bugs   Bugs
-	judge  *judge
-	report Report
-	ids    int64 // the last id given to anything
-	ending bool  // clients renew nothing and begin nothing any more
+	o        Options
+	rng      *rand.Rand
+	now      int64
+	seq      uint64
+	agenda   agenda
+	net      *membus.Net
+	nodes    []*node
+	judge    *judge
+	nemesis  *nemesis
+	watching *watching // nil: nobody watches
+	kv       *kv       // nil: nobody puts and reads
+	report   Report
+	ids      int64 // the last id given to anything
+	ending   bool  // clients renew nothing and begin nothing any more
+	hash     uint64
+	print    func(string) // nil: nobody wants to know
 }
 
-// Run simulates a cluster for some virtual milliseconds under the nemesis, then
-// heals it and lets everything end. The error is the first violation.
-func Run(seed uint64, millis int64, bugs Bugs) (report Report, err error) {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), net: membus.New(seed), bugs: bugs, now: 1}
+// group is a kind of clients.
+type group struct {
+	name  string
+	load  func(*Options) int64
+	start func(w *world, load int64)
+	// ended tells, once w.ending is set, what the group still waits for; nil:
+	// nothing. It may be nil.
+	ended func(w *world) error
+	// check judges the group's history after the end. It may be nil.
+	check func(w *world) error
+}
+
+// groups are all kinds of clients, in the order in which they start.
+var groups = []group{
+	{"keys", func(o *Options) int64 { return o.KV }, (*world).startKV, (*world).endKV, (*world).checkKV},
+	{"leases", func(o *Options) int64 { return o.Leases }, (*world).startLeases, nil, nil},
+	{"locks", func(o *Options) int64 { return o.Locks }, (*world).startLocks, nil, nil},
+	{"watches", func(o *Options) int64 { return o.Watchers }, (*world).startWatchers, (*world).endWatches, (*world).checkWatches},
+}
+
+// Run simulates a cluster as o says: first under faults, then healed, until
+// everything that must come to an end has. The error is the first violation and
+// begins with the seed. Run sets the source of crypto/rand for the time that it
+// takes, which raft draws its election timeouts from: one run at a time in a
+// process.
+func Run(o Options) (Report, error) { return Trace(o, nil) }
+
+// Trace is Run, and tells print what happens, line by line.
+func Trace(o Options, print func(string)) (report Report, err error) {
+	var seed [32]byte
+	binary.LittleEndian.PutUint64(seed[:], o.Seed)
+	binary.LittleEndian.PutUint64(seed[8:], uint64(o.Salt))
+	source := crand.Reader
+	crand.Reader = rand.NewChaCha8(seed)
+	defer func() { crand.Reader = source }()
+
+	w := &world{o: o, rng: rand.New(rand.NewPCG(o.Seed, uint64(o.Salt)+1)), net: membus.New(o.Seed ^ uint64(o.Salt)<<32), now: 1, print: print}
 	w.judge = newJudge(w)
-	one := uint64(1)
-	conf := &raftpb.ConfState{}
-	for i := range nodes {
-		conf.Voters = append(conf.Voters, uint64(i+1))
-	}
-	for _, id := range conf.Voters {
-		n := &node{w: w, id: id, store: memstore.New(&raftpb.SnapshotMetadata{ConfState: conf, Index: &one, Term: &one})}
-		w.nodes = append(w.nodes, n)
-		n.start()
-	}
 	defer func() {
 		if v := recover(); v != nil {
-			f, ours := v.(violation)
-			if !ours {
-				panic(v)
-			}
-			err = fmt.Errorf("seed %d, at %d ms: %s", seed, w.now/ms, f)
+			err = fmt.Errorf("seed %d, at %d ms: %s", o.Seed, w.now/ms, describe(v))
 		}
-		w.report.Revision, w.report.Digest = w.judge.revision, w.judge.digests[w.judge.index]
-		report = w.report
+		report = w.finish()
 	}()
-	w.startClients()
+	for i := range uint64(o.Nodes) {
+		n := &node{w: w, id: i + 1, store: memstore.New(w.bootstrap())}
+		n.membership = joining.Membership{Incarnation: n.id, State: joining.StateMember, Founders: w.founders()}
+		n.disk.w = w
+		w.nodes = append(w.nodes, n)
+	}
+	for _, n := range w.nodes {
+		n.start()
+	}
+	for _, g := range groups {
+		if load := g.load(&o); load > 0 {
+			g.start(w, load)
+		}
+	}
 	w.startNemesis()
-	w.run(millis * ms)
-	w.heal()
-	w.ending = true
-	w.run(endMillis * ms)
-	w.judge.end()
+	w.run(o.Millis * ms)
+	w.end()
 	return report, nil
 }
 
@@ -106,6 +107,14 @@ func Run(seed uint64, millis int64, bugs Bugs) (report Report, err error) {
 type violation string
 
 func (w *world) fail(format string, args ...any) { panic(violation(fmt.Sprintf(format, args...))) }
+
+// describe tells what a run ended with: a violation, or a panic of the product.
+func describe(v any) string {
+	if f, ours := v.(violation); ours {
+		return string(f)
+	}
+	return fmt.Sprintf("panic: %v\n%s", v, debug.Stack())
+}
 
 // run lets time pass.
 func (w *world) run(d int64) {
@@ -122,7 +131,7 @@ func (w *world) run(d int64) {
 		}
 		for _, n := range w.nodes {
 			if n.due() <= w.now {
-				n.step()
+				n.guard(n.step)
 				w.report.Steps++
 			}
 		}

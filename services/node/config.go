@@ -10,6 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/kvorum/kvorum/libs/badgerstore"
 )
 
 // Config describes a node. Run checks it.
@@ -34,8 +38,11 @@ type Config struct {
 	MinFreeBytes uint64
 	// LogRetainBytes is how much log a follower that is away keeps at most.
 	LogRetainBytes uint64
-	Version        string
-	Logger         *slog.Logger
+	// ScrubInterval is how often all data is read and its checksums are
+	// verified; 0 never.
+	ScrubInterval time.Duration
+	Version       string
+	Logger        *slog.Logger
 }
 
 // Peer is a founding member.
@@ -123,6 +130,9 @@ func (c *Config) check() error {
 	if !found {
 		return fmt.Errorf("--name %q is not among --peers", c.Name)
 	}
+	if c.ScrubInterval != 0 && c.ScrubInterval < time.Second {
+		return fmt.Errorf("--scrub-interval %s: it must be at least 1s, or 0 for never", c.ScrubInterval)
+	}
 	if c.DataDir == "" {
 		return fmt.Errorf("--data-dir is missing: say where this node keeps its data")
 	}
@@ -130,6 +140,22 @@ func (c *Config) check() error {
 		return fmt.Errorf("the cluster secret is missing or shorter than 16 bytes: give --secret-file, the same on every node")
 	}
 	return nil
+}
+
+// store says what the data directory is.
+func (c *Config) store() badgerstore.Config {
+	one := uint64(1)
+	conf := &raftpb.ConfState{}
+	for _, p := range c.Peers {
+		conf.Voters = append(conf.Voters, p.ID())
+	}
+	slices.Sort(conf.Voters)
+	return badgerstore.Config{
+		Dir:       c.DataDir,
+		Identity:  badgerstore.Identity{ClusterID: c.ClusterID(), NodeID: c.self().ID(), Name: c.Name},
+		Bootstrap: &raftpb.SnapshotMetadata{ConfState: conf, Index: &one, Term: &one},
+		Logger:    c.Logger,
+	}
 }
 
 // self is this node's entry in Peers.

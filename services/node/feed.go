@@ -10,7 +10,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
-	"github.com/kvorum/kvorum/libs/core/mvcc"
+	events "github.com/kvorum/kvorum/libs/core/recent"
 	"github.com/kvorum/kvorum/libs/core/store"
 )
 
@@ -65,49 +65,25 @@ func (f *feed) poll(m *nats.Msg) (*kvpb.FeedResponse, error) {
 	if err := proto.Unmarshal(m.Data, req); err != nil {
 		return nil, api.Errorf(api.KindBadRequest, "the feed request is malformed: %v", err)
 	}
-	after := api.Position{Revision: req.After.GetRevision(), Sub: req.After.GetSub()}
-	maxBytes := pollBytesMax
-	if req.MaxBytes > 0 {
-		maxBytes = int(min(req.MaxBytes, pollBytesMax))
-	}
-	wait := min(time.Duration(req.WaitMillis)*time.Millisecond, pollWaitMax)
-	if len(req.Key) > 0 || req.PrevKv {
-		return f.stored(req, after, maxBytes)
-	}
-	timeout := time.NewTimer(wait)
+	p := events.NewPoll(req)
+	timeout := time.NewTimer(time.Duration(p.WaitMillis) * time.Millisecond)
 	defer timeout.Stop()
-	for compacted := int64(-1); ; {
-		resp, inMemory, next := f.recent.page(after, maxBytes)
-		if !inMemory {
-			return f.stored(req, after, maxBytes)
+	for timeUp := p.WaitMillis == 0; ; {
+		answer, next, changed := f.recent.look(p, timeUp)
+		switch next {
+		case events.Send:
+			return answer, nil
+		case events.Read:
+			return p.Stored(f.readers.current())
 		}
-		if len(resp.Events) > 0 || wait == 0 || compacted >= 0 && resp.Compacted != compacted {
-			return resp, nil
-		}
-		compacted = resp.Compacted
 		select {
-		case <-next:
+		case <-changed:
 		case <-timeout.C:
-			wait = 0
+			timeUp = true
 		case <-f.ctx.Done():
 			return nil, api.Errorf(api.KindUnavailable, "this node is stopping")
 		}
 	}
-}
-
-// stored answers from the change records on disk.
-func (f *feed) stored(req *kvpb.FeedRequest, after api.Position, maxBytes int) (*kvpb.FeedResponse, error) {
-	p := f.readers.current()
-	page, err := p.Events(mvcc.EventQuery{After: after, Key: req.Key, RangeEnd: req.RangeEnd, MaxBytes: maxBytes, PrevKV: req.PrevKv})
-	if err != nil {
-		return nil, err
-	}
-	return &kvpb.FeedResponse{
-		Events:    page.Events,
-		Through:   &kvpb.Position{Revision: page.Through.Revision, Sub: page.Through.Sub},
-		Compacted: p.Compacted,
-		Revision:  p.Revision,
-	}, nil
 }
 
 func respondError(m *nats.Msg, err error) {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
+	"time"
 
+	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/svc"
 )
 
@@ -13,6 +16,9 @@ import (
 func Main(ctx context.Context, args []string) error {
 	fs := svc.Flags("kvorum-node")
 	cfg := Config{Version: svc.Version}
+	if mutant.Enabled {
+		mutant.Plant(mutant.Bug(os.Getenv("KVORUM_MUTANT")))
+	}
 	fs.StringVar(&cfg.Name, "name", "", "this node's name, one of --peers")
 	peers := fs.String("peers", "", "the founding members and their peer-bus addresses: NAME=HOST:PORT,...")
 	fs.StringVar(&cfg.DataDir, "data-dir", "", "where this node keeps its data")
@@ -25,6 +31,7 @@ func Main(ctx context.Context, args []string) error {
 	retention := fs.String("auto-compaction-retention", "1h", "which history is kept: a duration, a number of revisions, or 0 for all")
 	fs.Uint64Var(&cfg.MinFreeBytes, "min-free-bytes", 512<<20, "free disk space below which writes that grow the store are refused")
 	fs.Uint64Var(&cfg.LogRetainBytes, "log-retain-bytes", 1<<30, "how much log is kept at most for a node that is away")
+	fs.DurationVar(&cfg.ScrubInterval, "scrub-interval", 24*time.Hour, "how often all data is read and its checksums are verified, 0 for never")
 	if err := svc.Parse(fs, args); err != nil {
 		return err
 	}

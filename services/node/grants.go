@@ -43,20 +43,9 @@ func (g *grants) serve(m *nats.Msg) {
 func (g *grants) answer(req *kvpb.GrantRequest) (answer, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.node.clock()
 	if !g.node.consensus.role.Load().Serving {
 		return answer{}, errNoLeader("grant")
 	}
-	resp := &kvpb.GrantResponse{ForMillis: grant.Period / 1_000_000}
-	if req.Release {
-		g.rules.Release(req.Replica)
-	} else {
-		held := api.Epoch{Term: req.Held.GetTerm(), N: req.Held.GetN()}
-		epoch, ok := g.rules.Ask(req.Replica, held, now)
-		resp.Granted = ok
-		resp.Epoch = &kvpb.Epoch{Term: epoch.Term, N: epoch.N}
-		resp.Holder = g.rules.Holder(now)
-	}
-	body, err := proto.Marshal(resp)
+	body, err := proto.Marshal(g.rules.Answer(req, g.node.clock()))
 	return answer{body: body}, err
 }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,9 +9,9 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/command"
+	"github.com/kvorum/kvorum/libs/core/member"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
-	"github.com/kvorum/kvorum/libs/core/store"
 )
 
 // keeper does what a node needs in the background: it makes the state durable,
@@ -66,51 +65,39 @@ func (k *keeper) run(ctx context.Context) {
 // lets go of what the record makes unnecessary.
 func (k *keeper) checkpoint(ctx context.Context) error {
 	n := k.node
-	// In this order: the state is at least as new as what was published, even
-	// if it is exchanged for a received one meanwhile.
-	p := n.published()
-	state, log := n.store.State(), n.store.Log()
-	if p.Index > log.Checkpoint() {
-		switch err := state.Sync(); {
-		case errors.Is(err, store.ErrClosed):
-			return nil // exchanged: the new state is durable as it came
-		case err != nil:
-			return fmt.Errorf("making the state durable: %w", err)
+	c := member.NewCheckpoint(n.published(), n.store)
+	if c.Needed() {
+		more, err := c.Sync()
+		if err != nil || !more {
+			return err
 		}
 		recorded := make(chan struct{})
-		n.consensus.checkpoint(p.Index, func() { close(recorded) })
+		n.box.do(func(on *consensus) {
+			n.appender.put(c.Record(on.member, func() { close(recorded) }))
+		})
 		select {
 		case <-recorded:
 		case <-ctx.Done():
 			return nil
 		}
 	}
-	state.Discard(p.DiscardTS)
-	k.trim(ctx)
-	n.box.call(func(r *replica.Replica) {
-		index := r.PlanTruncate(replica.Retention{Entries: keepEntries, Bytes: n.cfg.LogRetainBytes})
-		if first, err := log.FirstIndex(); err == nil && index >= first {
-			n.appender.put(appendItem{truncate: index})
+	c.Release()
+	for more := true; more; {
+		var err error
+		if !n.applier.do(ctx, func() { more, err = c.Trim(n.machine()) }) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	n.box.do(func(on *consensus) {
+		keep := replica.Retention{Entries: keepEntries, Bytes: n.cfg.LogRetainBytes}
+		if it := c.Truncate(on.member, keep); it != nil {
+			n.appender.put(*it)
 		}
 	})
 	return nil
-}
-
-// trim removes the history below the compaction, in steps between applies.
-func (k *keeper) trim(ctx context.Context) {
-	n := k.node
-	for more := true; more && ctx.Err() == nil; {
-		ok := n.applier.do(ctx, func() {
-			var err error
-			if more, err = n.machine().Trim(trimBatch); err != nil {
-				n.fail(fmt.Errorf("trimming the history: %w", err))
-				more = false
-			}
-		})
-		if !ok {
-			return
-		}
-	}
 }
 
 // watchSpace raises the alarm well before the disk is full, and stops the node

@@ -25,19 +25,10 @@ const (
 	// leadsMax bounds the requests that wait for the leader to take them.
 	leadsMax = 16_384
 
-	// expiriesMax bounds the keys that have run out and whose end was proposed
-	// and is not decided, a lease counting as expiryOfLease of them: what clients
-	// write waits behind no more than that. expireBytesMax bounds the keys of
-	// one such command.
-	expiriesMax    = 1024
-	expiryOfLease  = 16
-	expireBytesMax = 128 << 10
 	// waitersMax bounds the requests that wait for a lock or watch a leader.
 	waitersMax = 16_384
 	// lockEventsMax bounds the changes of contenders that wait to be looked at.
 	lockEventsMax = 100_000
-	// keepEvery is how often leases are renewed whose requests wait here.
-	keepEvery = 100 * time.Millisecond
 
 	// subscriptionPendingMax* bound what waits in a subscription for its
 	// handler; past them nats.go drops, and the client's timeout is the answer.
@@ -51,26 +42,16 @@ const (
 	readersQueueMax = 4096
 	readBatchMax    = 16
 
-	// appendBatchBytes is where the appender stops joining tasks to one write.
-	appendBatchBytes = 4 << 20
-	// applyBatchEntries is where the applier stops joining tasks to one write.
-	applyBatchEntries = 1024
-
 	// recentBytesMax bounds the events kept in memory for the feed.
 	recentBytesMax = 16 << 20
-	// pollsMax bounds the feed requests that wait, pollWaitMax for how long,
-	// pollBytesMax what one answer carries.
-	pollsMax     = 1024
-	pollWaitMax  = 30 * time.Second
-	pollBytesMax = 1 << 20
+	// pollsMax bounds the feed requests that wait.
+	pollsMax = 1024
 
 	// checkpointEvery and checkpointBytes say when the state is made durable.
 	checkpointEvery = 2 * time.Second
 	checkpointBytes = 16 << 20
 	// keepEntries are kept in every node's log behind the checkpoint.
 	keepEntries = 10_000
-	// trimBatch is how many change records are removed at a time.
-	trimBatch = 2000
 
 	// stopTimeout bounds an orderly stop.
 	stopTimeout = 5 * time.Second

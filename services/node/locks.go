@@ -101,7 +101,7 @@ func (l *locks) add(w *waiter) {
 			l.queue.put(func() { l.over(id) })
 		})
 		if w.lease != 0 {
-			l.box.do(func(c *consensus) { c.leases.keep(w.lease) })
+			l.box.do(func(c *consensus) { c.member.Leases.Keep(w.lease) })
 		}
 	}
 }
@@ -119,7 +119,7 @@ func (l *locks) remove(id uint64, w *waiter) {
 	delete(l.waiting, id)
 	w.timer.Stop()
 	if w.lease != 0 {
-		l.box.do(func(c *consensus) { c.leases.release(w.lease) })
+		l.box.do(func(c *consensus) { c.member.Leases.Release(w.lease) })
 	}
 }
 
@@ -203,9 +203,9 @@ func (l *locks) finish(w *waiter) {
 	l.box.do(func(c *consensus) {
 		now := c.clock()
 		if w.lease != 0 {
-			_, _ = c.leases.clock.Renew(w.lease, now) // if it is gone, the state says so
+			_, _ = c.member.Leases.Renew(w.lease, now) // if it is gone, the state says so
 		}
-		c.replica.Read(replica.Read{Deadline: now + int64(holdTimeout), Tag: w})
+		c.member.Replica.Read(replica.Read{Deadline: now + int64(holdTimeout), Term: w.term, Tag: w})
 	})
 }
 
@@ -250,8 +250,6 @@ func (l *locks) stop(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
-
-func (w *waiter) leadership() uint64 { return w.term }
 
 // run is reader's.
 func (w *waiter) run(p *mvcc.Published) {

@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/badgerstore"
+	"github.com/kvorum/kvorum/libs/core/bus"
+	rules "github.com/kvorum/kvorum/libs/core/joining"
+	"github.com/kvorum/kvorum/libs/core/member"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
 	"github.com/kvorum/kvorum/libs/core/store"
@@ -34,6 +36,7 @@ type Node struct {
 
 	start     time.Time
 	store     store.Node
+	opened    member.Applied // the state's timers, for the member
 	box       *mailbox
 	consensus *consensus
 	appender  *appender
@@ -43,7 +46,6 @@ type Node struct {
 	recent    *recent
 	feed      *feed
 	grants    *grants
-	leases    *leases
 	locks     *locks
 	snapshots *snapshots
 
@@ -83,18 +85,13 @@ func (n *Node) name(id uint64) string {
 
 // adopt makes m the state machine in use. The clock of leases is exchanged on
 // the consensus goroutine, in the order of what is applied.
-func (n *Node) adopt(m *mvcc.Machine) error {
+func (n *Node) adopt(m *mvcc.Machine, opened member.Applied) {
 	p := m.Published()
-	clock, err := openClock(p)
-	if err != nil {
-		return fmt.Errorf("reading the leases: %w", err)
-	}
-	n.box.put(func(in *inputs) { in.applied = append(in.applied, appliedTasks{clock: clock}) })
+	n.box.put(func(in *inputs) { in.Applied = append(in.Applied, opened) })
 	n.current.Store(m)
 	n.applier.machine = m
 	n.recent.reset(p.Revision, p.Compacted)
 	n.readers.published(p)
-	return nil
 }
 
 // internalRequest is a request of the node's own, whose answer nobody reads and
@@ -107,18 +104,12 @@ func (n *Node) internalRequest(endpoint string) *request {
 
 // openStore opens the data directory, founding the cluster on the first start.
 func openStore(cfg *Config) (*badgerstore.Store, error) {
-	one := uint64(1)
-	conf := &raftpb.ConfState{}
-	for _, p := range cfg.Peers {
-		conf.Voters = append(conf.Voters, p.ID())
+	st, err := badgerstore.Open(cfg.store())
+	if err == nil && st.Membership().State == rules.StateMember {
+		// The node stopped between being whole again and this.
+		err = st.ForgetDamaged()
 	}
-	slices.Sort(conf.Voters)
-	return badgerstore.Open(badgerstore.Config{
-		Dir:       cfg.DataDir,
-		Identity:  badgerstore.Identity{ClusterID: cfg.ClusterID(), NodeID: cfg.self().ID(), Name: cfg.Name},
-		Bootstrap: &raftpb.SnapshotMetadata{ConfState: conf, Index: &one, Term: &one},
-		Logger:    cfg.Logger,
-	})
+	return st, err
 }
 
 // newNode puts the parts together. st is closed by the caller.
@@ -127,28 +118,24 @@ func newNode(ctx context.Context, fail func(error), cfg Config, st *badgerstore.
 		cfg: cfg, id: cfg.self().ID(), log: cfg.Logger, ctx: ctx, fail: fail,
 		start: time.Now(), store: st, box: newMailbox(), settling: make(chan struct{}, 1),
 	}
-	machine, err := mvcc.Open(st.State(), st.Log().Checkpoint())
+	machine, opened, err := member.Open(st, st.Log().Checkpoint())
 	if err != nil {
-		return nil, fmt.Errorf("opening the state at index %d: %w", st.Log().Checkpoint(), err)
+		return nil, err
 	}
+	n.opened = opened
 	n.current.Store(machine)
 	n.behind.Store(true) // until it is known to keep up
 	p := machine.Published()
-	clock, err := openClock(p)
-	if err != nil {
-		return nil, fmt.Errorf("reading the leases: %w", err)
-	}
-	n.leases = newLeases(cfg.Logger, n.box, clock)
 	n.locks = newLocks(n)
 	n.recent = newRecent(p.Revision, p.Compacted)
-	n.readers = newReaders(n.published)
+	n.readers = newReaders(n.published, n.clock)
 	n.joining = &joining{node: n, store: st}
 	n.keeper = &keeper{node: n, due: make(chan struct{}, 1)}
 	n.snapshots = &snapshots{node: n}
 	n.grants = &grants{node: n}
 	n.feed = &feed{ctx: ctx, node: cfg.Name, recent: n.recent, readers: n.readers, slots: make(chan struct{}, pollsMax), damaged: n.damaged}
 	n.applier = &applier{
-		queue: newQueue[applyItem](), machine: machine, box: n.box, recent: n.recent, readers: n.readers, locks: n.locks,
+		queue: newQueue[member.ApplyItem](), machine: machine, box: n.box, recent: n.recent, readers: n.readers, locks: n.locks,
 		wrote: n.keeper.wrote, fail: fail, applied: n.settle,
 	}
 	n.responder = responder{node: cfg.Name, stats: natsbus.NewStats(endpoints()), term: func() uint64 { return n.consensus.role.Load().Term }, damaged: n.damaged}
@@ -157,27 +144,15 @@ func newNode(ctx context.Context, fail func(error), cfg Config, st *badgerstore.
 
 // connect starts the buses and, between them, consensus.
 func (n *Node) connect(ctx context.Context) (err error) {
-	peers := map[uint64]natsbus.Peer{}
-	for _, p := range n.cfg.Peers {
-		peers[p.ID()] = natsbus.Peer{Name: p.Name, Address: p.Address}
-	}
-	n.peers, err = natsbus.StartPeer(ctx, natsbus.PeerConfig{
-		NodeID: n.id, ClusterID: n.cfg.ClusterID(), Name: n.cfg.Name,
-		Listen: n.cfg.PeerListen, Peers: peers, Secret: n.cfg.Secret, Logger: n.log,
-	}, n.box)
-	if err != nil {
-		return fmt.Errorf("starting the peer bus: %w", err)
+	if n.peers, err = startPeers(ctx, &n.cfg, n.box); err != nil {
+		return err
 	}
 	n.peers.HandleForward(n.passedOn)
 	if err := n.joining.run(ctx); err != nil {
 		return err
 	}
-	n.clients, err = natsbus.StartClient(natsbus.ClientConfig{
-		Name: n.cfg.Name, Listen: n.cfg.Listen, RouteListen: n.cfg.RouteListen, Routes: n.cfg.Routes,
-		ClusterName: n.cfg.Token, Secret: n.cfg.Secret, Logger: n.log,
-	})
-	if err != nil {
-		return fmt.Errorf("starting the client bus: %w", err)
+	if n.clients, err = startClients(&n.cfg); err != nil {
+		return err
 	}
 	n.service = &service{node: n}
 	if n.service.conn, err = n.clients.Service(); err != nil {
@@ -189,31 +164,56 @@ func (n *Node) connect(ctx context.Context) (err error) {
 	return n.startConsensus()
 }
 
+func startPeers(ctx context.Context, cfg *Config, h bus.Handler) (*natsbus.PeerBus, error) {
+	peers := map[uint64]natsbus.Peer{}
+	for _, p := range cfg.Peers {
+		peers[p.ID()] = natsbus.Peer{Name: p.Name, Address: p.Address}
+	}
+	b, err := natsbus.StartPeer(ctx, natsbus.PeerConfig{
+		NodeID: cfg.self().ID(), ClusterID: cfg.ClusterID(), Name: cfg.Name,
+		Listen: cfg.PeerListen, Peers: peers, Secret: cfg.Secret, Logger: cfg.Logger,
+	}, h)
+	if err != nil {
+		return nil, fmt.Errorf("starting the peer bus: %w", err)
+	}
+	return b, nil
+}
+
+func startClients(cfg *Config) (*natsbus.ClientBus, error) {
+	b, err := natsbus.StartClient(natsbus.ClientConfig{
+		Name: cfg.Name, Listen: cfg.Listen, RouteListen: cfg.RouteListen, Routes: cfg.Routes,
+		ClusterName: cfg.Token, Secret: cfg.Secret, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the client bus: %w", err)
+	}
+	return b, nil
+}
+
 func (n *Node) startConsensus() error {
 	var nonce [8]byte
 	if _, err := crand.Read(nonce[:]); err != nil {
 		return err
 	}
-	r, err := replica.New(replica.Config{
-		ID: n.id, Nonce: binary.BigEndian.Uint64(nonce[:]), Log: n.store.Log(), Applied: n.published().Index,
+	m, err := member.New(replica.Config{
+		ID: n.id, Nonce: binary.BigEndian.Uint64(nonce[:]), Log: watchedLog{n.store.Log(), n.damaged}, Applied: n.published().Index,
 		Replaced: n.joining.replaced(), MinTerm: n.joining.membership().MinTerm,
 		Rand: rand.Uint64, WallClock: func() int64 { return time.Now().UnixNano() },
 		Logger: raftLogger{n.log},
-	}, n.clock())
+	}, n.opened.Clock, n.clock())
 	if err != nil {
 		return err
 	}
 	n.consensus = &consensus{
-		box: n.box, replica: r, transport: n.peers, applier: n.applier, readers: n.readers,
-		clock: n.clock, onRole: n.roleChanged, snapshot: n.snapshots.send,
-		installing: func() { n.snapshots.wanted = true },
-		leases:     n.leases,
-		holder:     newHolder(n.id, n.forward),
+		box: n.box, member: m, transport: n.peers, applier: n.applier, readers: n.readers,
+		snapshots: n.snapshots, holder: newHolder(n.id, n.forward),
+		clock: n.clock, onRole: n.roleChanged,
 	}
+	n.box.owner = n.consensus
 	n.consensus.role.Store(&replica.Role{})
 	n.appender = &appender{
-		queue: newQueue[appendItem](), log: n.store.Log(), box: n.box, fail: n.fail,
-		send: func(t *replica.AppendTask) { n.consensus.send(t.Remote) }, install: n.snapshots.install,
+		queue: newQueue[member.LogItem](), log: n.store.Log(), box: n.box, consensus: n.consensus,
+		snapshots: n.snapshots, fail: n.fail,
 	}
 	n.consensus.appender = n.appender
 	n.peers.HandleSnapshot(n.snapshots.receive)

@@ -5,98 +5,25 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/raft/v3/raftpb"
-
-	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
-	"github.com/kvorum/kvorum/libs/core/replica"
-	"github.com/kvorum/kvorum/libs/core/store"
+	events "github.com/kvorum/kvorum/libs/core/recent"
 )
 
-func entries(first, last uint64) (es []*raftpb.Entry) {
-	for i := first; i <= last; i++ {
-		es = append(es, &raftpb.Entry{Index: &i, Data: []byte("data")})
-	}
-	return es
-}
-
-func appendOf(first, last uint64) appendItem {
-	return appendItem{sync: true, task: &replica.AppendTask{Sync: true}, batch: store.Batch{Entries: entries(first, last)}}
-}
-
-// What waits for the log is joined to one write, except where that would change
-// its meaning.
-func TestJoin(t *testing.T) {
-	install := appendItem{sync: true, task: &replica.AppendTask{Snapshot: &raftpb.SnapshotMetadata{}}}
-	nothing := appendItem{task: &replica.AppendTask{}}
-	commit := func(c uint64) appendItem {
-		return appendItem{sync: true, task: &replica.AppendTask{}, batch: store.Batch{Hard: &raftpb.HardState{Commit: &c}}}
-	}
-	for name, c := range map[string]struct {
-		items              []appendItem
-		n                  int
-		first, last, until uint64
-	}{
-		"consecutive":        {[]appendItem{appendOf(5, 6), nothing, appendOf(7, 9)}, 3, 5, 9, 0},
-		"a replacement":      {[]appendItem{appendOf(5, 6), appendOf(6, 7)}, 1, 5, 6, 0},
-		"before an install":  {[]appendItem{appendOf(5, 6), install, appendOf(90, 91)}, 1, 5, 6, 0},
-		"an install":         {[]appendItem{install, appendOf(90, 91)}, 1, 0, 0, 0},
-		"a truncation":       {[]appendItem{{truncate: 3}, appendOf(5, 6)}, 1, 0, 0, 0},
-		"the last hard wins": {[]appendItem{commit(4), appendOf(5, 5), commit(5)}, 3, 5, 5, 5},
-	} {
-		n, b := join(c.items)
-		var first, last uint64
-		if len(b.Entries) > 0 {
-			first, last = b.Entries[0].GetIndex(), b.Entries[len(b.Entries)-1].GetIndex()
-		}
-		if n != c.n || first != c.first || last != c.last || b.Hard.GetCommit() != c.until {
-			t.Errorf("%s: joined %d items to %d..%d with commit %d", name, n, first, last, b.Hard.GetCommit())
-		}
-	}
-}
-
-func event(revision, sub int64) *kvpb.Event {
-	return &kvpb.Event{Kv: &kvpb.KeyValue{Key: []byte("k"), ModRevision: revision}, Sub: sub}
-}
-
-func TestRecent(t *testing.T) {
+// Those who wait are woken when there is more, and when the state was exchanged.
+func TestRecentWakes(t *testing.T) {
 	r := newRecent(10, 0)
-	_, _, next := r.page(api.End(10), 1<<20)
-	r.add([]*kvpb.Event{event(11, 0), event(11, 1), event(12, 0)}, 12, 4)
-	select {
-	case <-next:
-	default:
-		t.Error("those who wait were not woken")
-	}
-	if _, inMemory, _ := r.page(api.End(9), 1<<20); inMemory {
-		t.Error("it claims to know what was before it")
-	}
-	resp, inMemory, _ := r.page(api.End(10), 1<<20)
-	if !inMemory || len(resp.Events) != 3 || resp.Through.Revision != 12 || resp.Revision != 12 || resp.Compacted != 4 {
-		t.Errorf("from its beginning: %v %v", resp, inMemory)
-	}
-	resp, _, _ = r.page(api.Position{Revision: 11, Sub: 0}, 1<<20)
-	if len(resp.Events) != 2 || resp.Events[0].Sub != 1 {
-		t.Errorf("from inside a revision: %v", resp)
-	}
-	resp, _, _ = r.page(api.End(10), 1)
-	if len(resp.Events) != 1 || resp.Through.Revision != 11 || resp.Through.Sub != 0 {
-		t.Errorf("a small page: %v", resp)
-	}
-	big := make([]byte, recentBytesMax/2)
-	for rev := int64(13); rev < 17; rev++ {
-		e := event(rev, 0)
-		e.Kv.Value = big
-		r.add([]*kvpb.Event{e}, rev, 4)
-	}
-	if r.bytes > recentBytesMax {
-		t.Errorf("it holds %d bytes", r.bytes)
-	}
-	if _, inMemory, _ := r.page(api.End(14), 1<<20); inMemory {
-		t.Error("it claims to know what it has dropped")
-	}
-	if resp, inMemory, _ := r.page(api.End(15), 1<<30); !inMemory || len(resp.Events) != 1 {
-		t.Errorf("what it kept: %v %v", resp, inMemory)
+	poll := events.NewPoll(&kvpb.FeedRequest{After: &kvpb.Position{Revision: 11}, WaitMillis: 1})
+	for name, change := range map[string]func(){
+		"added": func() { r.add(nil, 12, 4) },
+		"reset": func() { r.reset(13, 4) },
+	} {
+		_, _, changed := r.look(poll, false)
+		change()
+		select {
+		case <-changed:
+		default:
+			t.Errorf("%s: those who wait were not woken", name)
+		}
 	}
 }
 

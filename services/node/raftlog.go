@@ -2,9 +2,30 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/kvorum/kvorum/libs/core/store"
 )
+
+// watchedLog tells of damage that raft meets: it would send a snapshot instead
+// of the damaged entries, and nobody would know.
+type watchedLog struct {
+	store.Log
+	damaged func(error)
+}
+
+// Entries implements raft.Storage.
+func (l watchedLog) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
+	entries, err := l.Log.Entries(lo, hi, maxSize)
+	if errors.Is(err, store.ErrCorrupt) {
+		l.damaged(err)
+	}
+	return entries, err
+}
 
 // raftLogger writes raft's messages to the node's log: its chatter for
 // debugging only, and its panics as panics, which end the process before

@@ -2,11 +2,10 @@ package node
 
 import (
 	"context"
-	"slices"
 	"sync"
-	"time"
 
 	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/core/member"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
 )
@@ -15,27 +14,16 @@ import (
 type readers struct {
 	work    chan readBatch
 	current func() *mvcc.Published
+	clock   func() int64
 
 	mu      sync.Mutex
-	waiting []waitingReads // until the applier has come so far
+	waiting member.Waiting // until the applier has come so far
 }
 
 type readBatch []reader
 
-// waitingReads wait for an index or, where index is 0, for a revision.
-type waitingReads struct {
-	since    time.Time
-	index    uint64
-	revision int64
-	reads    []replica.Read
-}
-
-func (w waitingReads) ready(p *mvcc.Published) bool {
-	return p.Index >= w.index && p.Revision >= w.revision
-}
-
-func newReaders(current func() *mvcc.Published) *readers {
-	return &readers{work: make(chan readBatch, readersQueueMax), current: current}
+func newReaders(current func() *mvcc.Published, clock func() int64) *readers {
+	return &readers{work: make(chan readBatch, readersQueueMax), current: current, clock: clock}
 }
 
 // run serves until ctx ends.
@@ -56,38 +44,26 @@ func (r *readers) run(ctx context.Context) {
 // release serves reads that a quorum round confirmed, now or when the state
 // has applied their index.
 func (r *readers) release(rel replica.ReleasedReads) {
-	r.await(waitingReads{since: time.Now(), index: rel.Index, reads: rel.Reads})
+	r.await(member.Awaited{Since: r.clock(), Index: rel.Index, Reads: rel.Reads})
 }
 
-// await serves reads as soon as the state is as new as w says.
-func (r *readers) await(w waitingReads) {
+// await serves reads as soon as the state is as new as a says.
+func (r *readers) await(a member.Awaited) {
 	r.mu.Lock()
-	if !w.ready(r.current()) {
-		r.waiting = append(r.waiting, w)
-		r.mu.Unlock()
-		return
-	}
+	ready := r.waiting.Await(a, r.current())
 	r.mu.Unlock()
-	r.serve(w.reads)
+	if ready {
+		r.serve(a.Reads)
+	}
 }
 
 // published serves what waited for the state that was just published.
 func (r *readers) published(p *mvcc.Published) {
 	r.mu.Lock()
-	kept := r.waiting[:0]
-	var ready []waitingReads
-	for _, w := range r.waiting {
-		if w.ready(p) {
-			ready = append(ready, w)
-		} else {
-			kept = append(kept, w)
-		}
-	}
-	clear(r.waiting[len(kept):])
-	r.waiting = kept
+	ready := r.waiting.Published(p)
 	r.mu.Unlock()
-	for _, w := range ready {
-		r.serve(w.reads)
+	for _, reads := range ready {
+		r.serve(reads)
 	}
 }
 
@@ -96,31 +72,17 @@ func (r *readers) published(p *mvcc.Published) {
 func (r *readers) stuck() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.waiting, func(w waitingReads) bool {
-		return w.index > 0 && time.Since(w.since) > behindAfter
-	})
+	return r.waiting.Late(r.clock() - int64(behindAfter))
 }
 
 // expire refuses reads whose state did not come in time.
 func (r *readers) expire(now int64) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	kept := r.waiting[:0]
-	for _, w := range r.waiting {
-		var left []replica.Read
-		for _, rd := range w.reads {
-			if rd.Deadline < now {
-				rd.Tag.(reader).fail(api.Errorf(api.KindTimeout, "this node has not caught up in time: try again, or ask another node"))
-			} else {
-				left = append(left, rd)
-			}
-		}
-		if w.reads = left; len(left) > 0 {
-			kept = append(kept, w)
-		}
+	over := r.waiting.Expire(now)
+	r.mu.Unlock()
+	for _, rd := range over {
+		rd.Tag.(reader).fail(api.Errorf(api.KindTimeout, "this node has not caught up in time: try again, or ask another node"))
 	}
-	clear(r.waiting[len(kept):])
-	r.waiting = kept
 }
 
 // serve gives reads to the readers in batches.

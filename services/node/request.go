@@ -84,9 +84,6 @@ type proposer interface {
 type reader interface {
 	run(*mvcc.Published)
 	fail(error)
-	// leadership is the term of which this node must still be the leader after
-	// the quorum round, 0 for none.
-	leadership() uint64
 }
 
 // writeRequest is a request whose command goes through the log.
@@ -119,12 +116,9 @@ func (w *writeRequest) done(res mvcc.Result) {
 // readRequest is a request that is served from a published state.
 type readRequest struct {
 	*request
-	term uint64 // see leadership
 	// serve makes the answer from the state.
 	serve func(*mvcc.Published) (answer, error)
 }
-
-func (r *readRequest) leadership() uint64 { return r.term }
 
 func (r *readRequest) run(p *mvcc.Published) {
 	a, err := r.serve(p)

@@ -12,11 +12,38 @@ import (
 
 // Run starts a node and serves until ctx ends, then stops in order: it hands
 // its leadership over, answers what it can and closes its files. An error says
-// why the node could not start or could not go on.
-func Run(ctx context.Context, cfg Config) (err error) {
+// why the node could not start or could not go on. A node whose data is damaged
+// rebuilds itself from a majority of healthy others and goes on.
+func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
+	var rebuilds []time.Time
+	for {
+		err := serve(ctx, cfg)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case !isDamage(err) && (!isDiskError(err) || len(cfg.Peers) == 1):
+			return err
+		}
+		if rebuilds = append(rebuilds, time.Now()); len(rebuilds) > rebuildsMax {
+			if time.Since(rebuilds[0]) < rebuildsWithin {
+				return fmt.Errorf("damaged again after %d rebuilds in %s: its disk or memory must be looked at: %w", rebuildsMax, time.Since(rebuilds[0]).Round(time.Second), err)
+			}
+			rebuilds = rebuilds[1:]
+		}
+		if err := rebuild(ctx, &cfg, err); err != nil {
+			if ctx.Err() != nil {
+				return nil // told to stop before it had begun anew
+			}
+			return err
+		}
+	}
+}
+
+// serve runs a node on the data that is there.
+func serve(ctx context.Context, cfg Config) (err error) {
 	st, err := openStore(&cfg)
 	if err != nil {
 		return err
@@ -26,7 +53,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	// The parts live longer than ctx: leadership is handed over first.
 	work, stop := context.WithCancelCause(context.Background())
 	defer stop(nil)
-	n, err := newNode(work, func(e error) { stop(e) }, cfg, st)
+	n, err := newNode(work, func(e error) {
+		if isDamage(e) {
+			e = errors.Join(e, st.NoteDamage(oneLine(e)))
+		}
+		stop(e)
+	}, cfg, st)
 	if err != nil {
 		return err
 	}
@@ -44,6 +76,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	defer wg.Wait()
 	defer stop(nil)
 	n.startWorkers(&wg, work)
+	wg.Go(func() { n.scrub(work, st) })
 	if err := n.service.start(); err != nil {
 		return err
 	}
@@ -73,6 +106,7 @@ func (n *Node) startWorkers(wg *sync.WaitGroup, ctx context.Context) {
 	wg.Go(func() { n.keeper.run(ctx) })
 	wg.Go(func() { n.follow(ctx) })
 	wg.Go(func() { n.watchLag(ctx) })
+	wg.Go(func() { n.watchDigests(ctx) })
 	if n.joining.replaced() {
 		wg.Go(func() { n.joining.vouch(ctx) })
 	}

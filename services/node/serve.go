@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/core/member"
 	"github.com/kvorum/kvorum/libs/core/replica"
 	"github.com/kvorum/kvorum/libs/core/store"
 	"github.com/kvorum/kvorum/libs/natsbus"
@@ -179,15 +180,15 @@ func (n *Node) serveRead(r *readRequest, c *call) {
 		n.read(r)
 		return
 	}
-	n.readers.await(waitingReads{revision: c.minRevision, reads: []replica.Read{{Deadline: r.deadline, Tag: r}}})
+	n.readers.await(member.Awaited{Revision: c.minRevision, Reads: []replica.Read{{Deadline: r.deadline, Tag: r}}})
 }
 
 // propose hands a write to consensus.
 func (n *Node) propose(p replica.Proposal) {
 	full := false
 	n.box.put(func(in *inputs) {
-		if full = len(in.proposals) >= replica.QueueMax || in.proposed > proposedBytesMax; !full {
-			in.proposals = append(in.proposals, p)
+		if full = len(in.Proposals) >= replica.QueueMax || in.proposed > proposedBytesMax; !full {
+			in.Proposals = append(in.Proposals, p)
 			in.proposed += len(p.Command)
 		}
 	})
@@ -200,8 +201,8 @@ func (n *Node) propose(p replica.Proposal) {
 func (n *Node) lead(l leadRequest) {
 	full := false
 	n.box.put(func(in *inputs) {
-		if full = len(in.leads) >= leadsMax; !full {
-			in.leads = append(in.leads, l)
+		if full = len(in.Leads) >= leadsMax; !full {
+			in.Leads = append(in.Leads, func() { n.consensus.lead(l) })
 		}
 	})
 	if full {
@@ -214,8 +215,8 @@ func (n *Node) read(r reader) {
 	deadline := n.clock() + int64(holdTimeout)
 	full := false
 	n.box.put(func(in *inputs) {
-		if full = len(in.reads) >= replica.ReadsMax; !full {
-			in.reads = append(in.reads, replica.Read{Deadline: deadline, Tag: r})
+		if full = len(in.Reads) >= replica.ReadsMax; !full {
+			in.Reads = append(in.Reads, replica.Read{Deadline: deadline, Tag: r})
 		}
 	})
 	if full {
@@ -224,10 +225,14 @@ func (n *Node) read(r reader) {
 }
 
 // passedOn takes what another node sends apart from Raft: a request that it
-// passes on, or its hello.
+// passes on, its hello, or its question for a digest.
 func (n *Node) passedOn(m *nats.Msg) {
-	if m.Subject == subjectHello {
+	switch m.Subject {
+	case subjectHello:
 		n.joining.answer(m)
+		return
+	case subjectDigest:
+		n.answerDigest(m)
 		return
 	}
 	if !n.joined.Load() {

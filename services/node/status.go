@@ -8,6 +8,7 @@ import (
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/replica"
+	"github.com/kvorum/kvorum/libs/natsbus"
 )
 
 // serveStatus answers at once, with or without a quorum.
@@ -59,19 +60,30 @@ func (n *Node) status(r *replica.Replica) *kvpb.StatusResponse {
 		Alarms:          n.alarms(role),
 	}
 	resp.Ready = len(resp.Alarms) == 0
-	for _, peer := range n.cfg.Peers {
-		id := peer.ID()
-		member := &kvpb.Member{
-			Name: peer.Name, Id: id, PeerAddress: peer.Address,
-			Leader:    id == role.Leader,
-			Reachable: id == n.id || n.peers.Reachable(id),
+	resp.State = api.StateWhole
+	if n.joining.replaced() {
+		resp.State, resp.StateReason = api.StateRebuilding, n.joining.membership().Reason
+	}
+	resp.Members = members(&n.cfg, role.Leader, n.peers)
+	for _, m := range resp.Members {
+		if m.Leader {
+			resp.Leader = m.Name
 		}
-		if member.Leader {
-			resp.Leader = peer.Name
-		}
-		resp.Members = append(resp.Members, member)
 	}
 	return resp
+}
+
+// members are all nodes as this one sees them.
+func members(cfg *Config, leader uint64, peers *natsbus.PeerBus) (all []*kvpb.Member) {
+	for _, p := range cfg.Peers {
+		id := p.ID()
+		all = append(all, &kvpb.Member{
+			Name: p.Name, Id: id, PeerAddress: p.Address,
+			Leader:    id == leader,
+			Reachable: p.Name == cfg.Name || peers.Reachable(id),
+		})
+	}
+	return all
 }
 
 // alarms are the kinds of errors that clients of this node meet now.

@@ -10,8 +10,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvjson"
-	"github.com/kvorum/kvorum/libs/api/kvpb"
-	"github.com/kvorum/kvorum/libs/feed"
+	"github.com/kvorum/kvorum/libs/core/fanout"
 )
 
 // answer makes the answer to a request, from the state at this moment: what was
@@ -26,16 +25,12 @@ func (q *requests) answer(op operation, m *nats.Msg) (nats.Header, []byte, error
 	if err != nil {
 		return nil, nil, err
 	}
-	// The answer may have taken long. It is true in any case, but only the
-	// holder's says what watchers will still be sent.
-	epoch, _ := s.grant.Held(0)
-	now, held := q.r.current.Load().grant.Held(q.r.now())
-	if !held || now != epoch {
+	if !s.Speaks(q.r.current.Load(), q.r.now()) {
 		return nil, nil, api.Errorf(api.KindUnavailable, "this replica of the fan-out does not publish any more: ask again")
 	}
 	h := nats.Header{
-		api.HeaderEpoch:    {epoch.String()},
-		api.HeaderSequence: {strconv.FormatUint(s.sequence, 10)},
+		api.HeaderEpoch:    {s.Epoch().String()},
+		api.HeaderSequence: {strconv.FormatUint(s.Sequence(), 10)},
 	}
 	if req.protobuf {
 		h[api.HeaderContentType] = []string{api.ContentProtobuf}
@@ -45,8 +40,8 @@ func (q *requests) answer(op operation, m *nats.Msg) (nats.Header, []byte, error
 
 // encode answers with as much as fits into a message. JSON can be several times
 // as large as what it says.
-func (q *requests) encode(op operation, s *snapshot, req *request) (body []byte, err error) {
-	for req.bytes = HistoryBytes; req.bytes > 0; req.bytes /= 8 {
+func (q *requests) encode(op operation, s *fanout.Snapshot, req *request) (body []byte, err error) {
+	for req.bytes = fanout.HistoryBytes; req.bytes > 0; req.bytes /= 8 {
 		m, err := op.answer(q, s, req)
 		if err != nil {
 			return nil, err
@@ -62,23 +57,6 @@ func (q *requests) encode(op operation, s *snapshot, req *request) (body []byte,
 	}
 	return nil, api.Errorf(api.KindTooLarge, "an event takes more than %d bytes in JSON: ask with %s: %s",
 		answerBytesMax, api.HeaderContentType, api.ContentProtobuf)
-}
-
-func (q *requests) sync(s *snapshot, req *request) (proto.Message, error) {
-	m := new(kvpb.SyncRequest)
-	keys, err := req.decode(m)
-	if err != nil {
-		return nil, err
-	}
-	return &kvpb.SyncResponse{
-		Last: feed.Wire(s.view.Last(keys)), Published: feed.Wire(s.view.Through()),
-		Compacted: s.compacted, Epoch: s.epoch(),
-	}, nil
-}
-
-func (s *snapshot) epoch() *kvpb.Epoch {
-	e, _ := s.grant.Held(0)
-	return &kvpb.Epoch{Term: e.Term, N: e.N}
 }
 
 // asError is the error that a client gets.

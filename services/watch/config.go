@@ -3,8 +3,10 @@ package watch
 import (
 	"context"
 	"log/slog"
+	"os"
 
 	"github.com/kvorum/kvorum/libs/core/fanout"
+	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/svc"
 )
 
@@ -23,6 +25,9 @@ type Config struct {
 func Main(ctx context.Context, args []string) error {
 	fs := svc.Flags("kvorum-watch")
 	var cfg Config
+	if mutant.Enabled {
+		mutant.Plant(mutant.Bug(os.Getenv("KVORUM_MUTANT")))
+	}
 	fs.StringVar(&cfg.Name, "name", "", "name of this replica, unique in the cluster")
 	fs.StringSliceVar(&cfg.Routes, "routes", nil, "client-bus route addresses of the nodes, host:port,...")
 	fs.StringVar(&cfg.RouteListen, "route-listen", "127.0.0.1:0", "host:port where other servers of the client bus connect")

@@ -85,10 +85,3 @@ func hasUnknown(m proto.Message) bool {
 	h, ok := m.(*kvpb.HistoryRequest)
 	return ok && h.Since != nil && len(h.Since.ProtoReflect().GetUnknown()) > 0
 }
-
-// everything reports whether a range has every key; the empty range of a
-// message means the same.
-func everything(r fanout.Range) bool {
-	return len(r.Key) == 0 && len(r.End) == 0 ||
-		len(r.Key) == 1 && r.Key[0] == 0 && len(r.End) == 1 && r.End[0] == 0
-}

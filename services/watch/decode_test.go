@@ -25,6 +25,10 @@ func FuzzHistoryRequest(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add("kv.history", api.ContentProtobuf, body)
+	r := fanout.NewReplica("w", fanout.Limits{})
+	r.Begin(api.Position{})
+	r.Page(&kvpb.FeedResponse{Compacted: 5})
+	compacted := r.Snapshot()
 	f.Fuzz(func(t *testing.T, subject, content string, body []byte) {
 		m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: body}
 		if content != "" {
@@ -37,7 +41,7 @@ func FuzzHistoryRequest(f *testing.F) {
 			keys, err = req.decode(h)
 		}
 		if err == nil && h.Since != nil {
-			_, err = checkSince(h.Since, 5)
+			_, _, err = compacted.History(h, keys, fanout.HistoryBytes)
 		}
 		if err != nil {
 			if k := api.KindOf(err); k != api.KindBadRequest && k != api.KindBadKey && k != api.KindCompacted {
@@ -51,6 +55,15 @@ func FuzzHistoryRequest(f *testing.F) {
 	})
 }
 
+// granted is a replica that publishes, with a grant of half a second from 0 on.
+func granted() *fanout.Replica {
+	r := fanout.NewReplica("w", fanout.Limits{})
+	r.Begin(api.Position{})
+	r.Answered(0, &kvpb.GrantResponse{Granted: true, Epoch: &kvpb.Epoch{Term: 1, N: 1}, ForMillis: 500}, false)
+	r.Settle(1)
+	return r
+}
+
 // holder is a replica on a bus of its own that has published some events and
 // answers requests.
 func holder(t *testing.T, events ...*kvpb.Event) (*requests, *nats.Conn) {
@@ -60,16 +73,13 @@ func holder(t *testing.T, events ...*kvpb.Event) (*requests, *nats.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(bus.Close)
-	r := &replica{now: func() fanout.Instant { return 1 }, grant: fanout.NewGrant("w"),
-		pub: fanout.NewPublisher(fanout.Limits{}, api.Position{}), lost: make(chan error, 2)}
+	r := &replica{now: func() fanout.Instant { return 1 }, rules: granted(), lost: make(chan error, 2)}
 	if err := r.connect(bus); err != nil {
 		t.Fatal(err)
 	}
 	r.requests = newRequests(context.Background(), "w", r)
-	r.grant.Answer(0, &kvpb.GrantResponse{Granted: true, Epoch: &kvpb.Epoch{Term: 1, N: 1}, ForMillis: 500})
-	r.pub.Take(api.Epoch{Term: 1, N: 1})
-	r.pub.Add(events, api.Position{})
-	for r.pub.Batch() != nil {
+	r.rules.Page(&kvpb.FeedResponse{Events: events})
+	for r.rules.Waiting() {
 		if err := r.publish(); err != nil {
 			t.Fatal(err)
 		}

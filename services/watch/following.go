@@ -14,39 +14,31 @@ import (
 // grantAnswer is the outcome of one request for the grant.
 type grantAnswer struct {
 	sent     fanout.Instant
-	response *kvpb.GrantResponse
+	response *kvpb.GrantResponse // nil: nobody answered
 	err      error
 }
 
 // ask asks for the grant without waiting for the answer.
 func (r *replica) ask(ctx context.Context) {
-	if r.asking {
+	sent := r.now()
+	request, patience := r.rules.Ask(sent)
+	if request == nil {
 		return
 	}
-	r.asking = true
-	sent, patience := r.now(), r.patience
-	request := r.grant.Request(sent)
 	go func() {
-		limited, cancel := context.WithTimeout(ctx, patience)
+		limited, cancel := context.WithTimeout(ctx, time.Duration(patience))
 		defer cancel()
 		response, err := feed.AskGrant(limited, r.inner, request)
+		if err != nil {
+			response = nil
+		}
 		r.answers <- grantAnswer{sent, response, err} // has room for the one
 	}()
 }
 
-// answered takes the outcome of ask; false if nobody answered.
-func (r *replica) answered(a grantAnswer) bool {
-	r.asking = false
-	r.patience = grantTimeout
-	if a.err != nil {
-		if errors.Is(a.err, context.DeadlineExceeded) {
-			r.patience = grantPatience
-		}
-		return false
-	}
-	r.grant.Answer(a.sent, a.response)
-	r.show()
-	return true
+// answered takes the outcome of ask.
+func (r *replica) answered(a grantAnswer) {
+	r.rules.Answered(a.sent, a.response, errors.Is(a.err, context.DeadlineExceeded))
 }
 
 // begin finds where to follow from: where the holder has published through, or,
@@ -54,30 +46,27 @@ func (r *replica) answered(a grantAnswer) bool {
 func (r *replica) begin(ctx context.Context) (api.Position, error) {
 	waiting := false
 	for {
-		sent := r.now()
-		limited, cancel := context.WithTimeout(ctx, grantPatience)
-		response, err := feed.AskGrant(limited, r.inner, r.grant.Request(sent))
-		if err == nil {
-			r.grant.Answer(sent, response)
-			if response.Granted {
-				start, err := feed.Newest(limited, r.inner)
-				if err == nil {
-					cancel()
-					return start, nil
-				}
+		r.ask(ctx)
+		a := <-r.answers
+		r.answered(a)
+		if a.err == nil && a.response.Granted {
+			limited, cancel := context.WithTimeout(ctx, time.Duration(fanout.GrantPatience))
+			start, err := feed.Newest(limited, r.inner)
+			cancel()
+			if err == nil {
+				return start, nil
 			}
 		}
-		cancel()
-		if err != nil && !waiting {
+		if a.err != nil && !waiting {
 			waiting = true
-			r.log.Info("waiting for a leader of the store", "error", err)
+			r.log.Info("waiting for a leader of the store", "error", a.err)
 		}
 		select {
 		case m := <-r.progress:
 			if p, err := api.ParsePosition(m.Header.Get(api.HeaderThrough)); err == nil {
 				return p, nil
 			}
-		case <-time.After(retryAfter):
+		case <-time.After(time.Duration(fanout.RetryAfter)):
 		case err := <-r.lost:
 			return api.Position{}, err
 		case <-ctx.Done():
@@ -115,7 +104,7 @@ func (r *replica) follow(ctx context.Context, after api.Position) {
 				break
 			}
 			select {
-			case <-time.After(retryAfter):
+			case <-time.After(time.Duration(fanout.RetryAfter)):
 			case <-ctx.Done():
 				return
 			}
@@ -138,8 +127,7 @@ func (r *replica) release() {
 	r.requests.close()
 	r.requests.wait(stopWithin)
 	_ = r.kv.FlushTimeout(stopWithin) // a broken connection has nothing to flush
-	_, held := r.grant.Held(r.now())
-	request := r.grant.Release(r.now())
+	request, held := r.rules.Release(r.now())
 	if !held {
 		return
 	}

@@ -3,8 +3,6 @@ package watch
 import (
 	"testing"
 
-	"github.com/kvorum/kvorum/libs/api"
-	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/fanout"
 	"github.com/kvorum/kvorum/libs/natsbus"
 )
@@ -26,10 +24,7 @@ func TestPublishLooksAtTheClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := fanout.Instant(1)
-	r := &replica{now: func() fanout.Instant { return now }, kv: kv,
-		grant: fanout.NewGrant("w"), pub: fanout.NewPublisher(fanout.Limits{}, api.Position{})}
-	r.grant.Answer(0, &kvpb.GrantResponse{Granted: true, Epoch: &kvpb.Epoch{Term: 1, N: 1}, ForMillis: 500})
-	r.pub.Take(api.Epoch{Term: 1, N: 1})
+	r := &replica{now: func() fanout.Instant { return now }, kv: kv, rules: granted()}
 
 	published := func() int {
 		t.Helper()
@@ -46,11 +41,11 @@ func TestPublishLooksAtTheClock(t *testing.T) {
 		return n
 	}
 	now = 600e6
-	if n := published(); n != 0 || r.pub.Batch() == nil {
+	if n := published(); n != 0 || !r.rules.Waiting() {
 		t.Errorf("%d messages published after the grant", n)
 	}
 	now = 400e6
-	if n := published(); n != 1 || r.pub.Batch() != nil {
+	if n := published(); n != 1 || r.rules.Waiting() {
 		t.Errorf("%d messages published within the grant", n)
 	}
 }

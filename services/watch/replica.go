@@ -13,7 +13,6 @@ import (
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/fanout"
-	"github.com/kvorum/kvorum/libs/feed"
 	"github.com/kvorum/kvorum/libs/natsbus"
 )
 
@@ -24,28 +23,15 @@ type replica struct {
 	now   func() fanout.Instant
 	kv    *nats.Conn // the clients' account: events, requests and their answers
 	inner *nats.Conn // the internal account: the feed and the grant
-	limit fanout.Limits
 
-	pub       *fanout.Publisher
-	grant     *fanout.Grant
-	compacted int64
-	requests  *requests
-	current   atomic.Pointer[snapshot]
+	rules    *fanout.Replica
+	requests *requests
+	current  atomic.Pointer[fanout.Snapshot]
 
 	pages    chan page
 	answers  chan grantAnswer
-	asking   bool          // a request for the grant is under way
-	patience time.Duration // with it
 	progress chan *nats.Msg
 	lost     chan error // a connection broke
-}
-
-// snapshot is what requests are answered from. It never changes.
-type snapshot struct {
-	view      *fanout.View
-	grant     fanout.Grant
-	sequence  uint64
-	compacted int64
 }
 
 // page is one of the feed's, or a new beginning after events were lost to
@@ -60,11 +46,9 @@ func runReplica(ctx context.Context, cfg Config, bus *natsbus.ClientBus) error {
 	defer cancel()
 	r := &replica{
 		log: cfg.Logger, now: clock,
-		limit:    fanout.Limits{WindowBytes: cfg.WindowBytes},
-		grant:    fanout.NewGrant(cfg.Name + "." + rand.Text()),
+		rules:    fanout.NewReplica(cfg.Name+"."+rand.Text(), fanout.Limits{WindowBytes: cfg.WindowBytes}),
 		pages:    make(chan page, pagesMax),
 		answers:  make(chan grantAnswer, 1),
-		patience: grantTimeout,
 		progress: make(chan *nats.Msg, progressMax),
 		lost:     make(chan error, 2),
 	}
@@ -88,7 +72,7 @@ func runReplica(ctx context.Context, cfg Config, bus *natsbus.ClientBus) error {
 		return err
 	}
 	r.log.Info("following the store", "after", start)
-	r.pub = fanout.NewPublisher(r.limit, start)
+	r.rules.Begin(start)
 	go r.follow(ctx, start)
 	return r.loop(ctx)
 }
@@ -116,7 +100,7 @@ func (r *replica) connect(bus *natsbus.ClientBus) (err error) {
 
 // loop receives, publishes and answers until something fails.
 func (r *replica) loop(ctx context.Context) error {
-	beat := time.NewTicker(beatEvery)
+	beat := time.NewTicker(time.Duration(fanout.BeatEvery))
 	defer beat.Stop()
 	renew := time.NewTimer(0)
 	defer renew.Stop()
@@ -125,11 +109,11 @@ func (r *replica) loop(ctx context.Context) error {
 	for {
 		r.settle()
 		var pages chan page
-		if r.pub.Room() {
+		if r.rules.Room() {
 			pages = r.pages
 		}
 		var work chan struct{}
-		if r.pub.Batch() != nil {
+		if r.rules.Waiting() {
 			work = ready
 		}
 		select {
@@ -142,14 +126,16 @@ func (r *replica) loop(ctx context.Context) error {
 		case m := <-r.progress:
 			r.skip(m)
 		case a := <-r.answers:
-			if !r.answered(a) {
-				renew.Reset(retryAfter)
+			r.answered(a)
+			r.show()
+			if a.err != nil {
+				renew.Reset(time.Duration(fanout.RetryAfter))
 			}
 		case <-renew.C:
-			renew.Reset(renewEvery)
+			renew.Reset(time.Duration(fanout.RenewEvery))
 			r.ask(ctx)
 		case <-beat.C:
-			r.pub.Beat()
+			r.rules.Beat()
 		case err := <-r.lost:
 			return err
 		case <-ctx.Done():
@@ -160,32 +146,28 @@ func (r *replica) loop(ctx context.Context) error {
 
 // settle makes the role follow the grant, and what requests see follow both.
 func (r *replica) settle() {
-	epoch, held := r.grant.Held(r.now())
-	in, holding := r.pub.Holding()
-	switch {
-	case held && (!holding || in != epoch):
-		r.pub.Take(epoch)
-		r.show()
+	holding, changed := r.rules.Settle(r.now())
+	if !changed {
+		return
+	}
+	r.show()
+	s := r.current.Load()
+	if holding {
 		r.requests.open()
-		r.log.Info("publishing", "epoch", epoch, "after", r.pub.View().Through())
-	case !held && holding:
-		r.pub.Lose()
-		r.show()
+		r.log.Info("publishing", "epoch", s.Epoch(), "after", s.Through())
+	} else {
 		r.requests.close()
-		r.log.Info("standing by", "epoch", in, "published", r.pub.View().Through())
+		r.log.Info("standing by", "epoch", s.Epoch(), "published", s.Through())
 	}
 }
 
-func (r *replica) show() {
-	r.current.Store(&snapshot{r.pub.View(), *r.grant, r.pub.Sequence(), r.compacted})
-}
+func (r *replica) show() { r.current.Store(r.rules.Snapshot()) }
 
 func (r *replica) add(p page) {
 	if p.restart != nil {
-		r.pub.Reset(*p.restart)
+		r.rules.Restart(*p.restart)
 	} else {
-		r.compacted = max(r.compacted, p.Compacted)
-		r.pub.Add(p.Events, feed.Position(p.Through))
+		r.rules.Page(p.FeedResponse)
 	}
 	r.show()
 }
@@ -193,30 +175,27 @@ func (r *replica) add(p page) {
 // publish sends one batch, if the grant still holds right now. Readers see it
 // after it was written to the connection that their answers go to.
 func (r *replica) publish() error {
-	batch := r.pub.Batch()
-	in, _ := r.pub.Holding()
-	if epoch, held := r.grant.Held(r.now()); !held || epoch != in {
-		return nil // settle does what follows
+	batch := r.rules.Publish(r.now())
+	if batch == nil {
+		return nil
 	}
 	for _, m := range batch {
 		if err := r.kv.PublishMsg(&nats.Msg{Subject: m.Subject, Header: nats.Header(m.Header), Data: m.Body}); err != nil {
 			return fmt.Errorf("publish on %s: %w", m.Subject, err)
 		}
 	}
-	r.pub.Done()
+	r.rules.Done()
 	r.show()
 	return nil
 }
 
-// skip takes another replica's progress.
+// skip takes a progress message.
 func (r *replica) skip(m *nats.Msg) {
 	through, err := api.ParsePosition(m.Header.Get(api.HeaderThrough))
 	if err != nil {
 		r.log.Warn("a progress message without a position", "error", err)
 		return
 	}
-	if _, holding := r.pub.Holding(); !holding {
-		r.pub.Skip(through)
-		r.show()
-	}
+	r.rules.Progress(through)
+	r.show()
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/core/fanout"
 	"github.com/kvorum/kvorum/libs/natsbus"
 	"github.com/kvorum/kvorum/libs/svc"
 )
@@ -28,7 +29,7 @@ type requests struct {
 type operation struct {
 	name   string // of the endpoint
 	prefix string // of its subjects
-	answer func(*requests, *snapshot, *request) (proto.Message, error)
+	answer func(*requests, *fanout.Snapshot, *request) (proto.Message, error)
 }
 
 var operations = []operation{

@@ -39,7 +39,7 @@ var layers = []layer{
 	{"libs/badgerstore", []string{"libs/api", "libs/core", "libs/badgerstore"}, []string{badger, raft, protobuf, unix}},
 	{"libs/natsbus", []string{"libs/api", "libs/core", "libs/natsbus"}, []string{natsServer, natsClient, "github.com/nats-io/jwt/v2", "github.com/nats-io/nkeys", "github.com/nats-io/nuid", raft, protobuf}},
 	{"libs/check", []string{"libs/api", "libs/check"}, []string{porcupine, protobuf}},
-	{"libs/sim", []string{"libs/api", "libs/core", "libs/client/watchstate", "libs/check", "libs/sim"}, []string{raft, protobuf}},
+	{"libs/sim", []string{"libs/api", "libs/core", "libs/client/watchstate", "libs/feed/feedstate", "libs/check", "libs/sim"}, []string{raft, protobuf}},
 	{"libs/feed", []string{"libs/api", "libs/client", "libs/feed"}, []string{natsClient, protobuf}},
 	{"libs/svc", []string{"libs/svc"}, []string{pflag, unix}},
 	{"services/node", []string{"libs", "services/node"}, []string{natsClient, raft, protobuf, pflag, unix}},

@@ -142,13 +142,13 @@ var golden = []struct {
 		`{"last":"12.0","published":"13","compacted":"2","epoch":"3.18446744073709551615"}`},
 	{"status answer", &kvpb.StatusResponse{
 		Node: "node-1", NodeId: 0xfedcba9876543210, ClusterId: 0xff, Version: "0.1.0", Leader: "node-2", Term: 4, RaftIndex: 18446744073709551615,
-		CommitIndex: 6, AppliedIndex: 7, CheckpointIndex: 8, FirstIndex: 9, Revision: 10, Compacted: 11, Digest: "ab12",
+		CommitIndex: 6, AppliedIndex: 7, CheckpointIndex: 8, FirstIndex: 9, Revision: 10, Compacted: 11, Digest: "ab12", State: "damaged", StateReason: "disk",
 		LogBytes: 13, StateBytes: 14, FreeBytes: 15, Alarms: []string{"no_space", "no_leader"}, Ready: true,
 		Members: []*kvpb.Member{{Name: "node-2", Id: 2, PeerAddress: "10.0.0.2:7222", Leader: true, Reachable: true}, {Name: "node-4", Learner: true}},
 	}, `{"node":"node-1","node_id":"fedcba9876543210","cluster_id":"00000000000000ff","version":"0.1.0","leader":"node-2","term":"4","raft_index":"18446744073709551615",` +
 		`"commit_index":"6","applied_index":"7","checkpoint_index":"8","first_index":"9","revision":"10","compacted":"11","digest":"ab12","log_bytes":"13","state_bytes":"14","free_bytes":"15",` +
 		`"members":[{"name":"node-2","id":"0000000000000002","peer_address":"10.0.0.2:7222","leader":true,"reachable":true,"learner":false},` +
-		`{"name":"node-4","id":"0000000000000000","peer_address":"","leader":false,"reachable":false,"learner":true}],"alarms":["no_space","no_leader"],"ready":true}`},
+		`{"name":"node-4","id":"0000000000000000","peer_address":"","leader":false,"reachable":false,"learner":true}],"alarms":["no_space","no_leader"],"ready":true,"state":"damaged","state_reason":"disk"}`},
 	{"lease grant answer", &kvpb.LeaseGrantResponse{Revision: 12, Id: 0xf7f3a, TtlMillis: 5000}, `{"id":"00000000000f7f3a","ttl":"5s","revision":"12"}`},
 	{"lease revoke answer", &kvpb.LeaseRevokeResponse{Revision: 13, Deleted: 2}, `{"revision":"13","deleted":"2"}`},
 	{"lease revoke answer nothing", &kvpb.LeaseRevokeResponse{Revision: 13}, `{"revision":"13","deleted":"0"}`},

@@ -42,6 +42,10 @@ func (r *reader) statusResponse(m *kvpb.StatusResponse) {
 			r.array(func() { m.Alarms = append(m.Alarms, r.string()) })
 		case "ready":
 			m.Ready = r.bool()
+		case "state":
+			m.State = r.string()
+		case "state_reason":
+			m.StateReason = r.string()
 		default:
 			n, ok := numbers[name]
 			if ok {
@@ -79,6 +83,8 @@ func (w *writer) statusResponse(m *kvpb.StatusResponse) {
 			w.text(m.Alarms[i])
 		})
 		w.bool("ready", m.Ready)
+		w.string("state", m.State)
+		w.string("state_reason", m.StateReason)
 	})
 }
 

@@ -3434,8 +3434,12 @@ type StatusResponse struct {
 	Members         []*Member              `protobuf:"bytes,18,rep,name=members,proto3" json:"members,omitempty"`
 	Alarms          []string               `protobuf:"bytes,19,rep,name=alarms,proto3" json:"alarms,omitempty"` // kinds of error that it answers now
 	Ready           bool                   `protobuf:"varint,20,opt,name=ready,proto3" json:"ready,omitempty"`  // serves linearizable requests
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// whole; rebuilding: it copies the data of the others anew and does not vote
+	// until it has; damaged: it answers nothing but this.
+	State         string `protobuf:"bytes,21,opt,name=state,proto3" json:"state,omitempty"`
+	StateReason   string `protobuf:"bytes,22,opt,name=state_reason,json=stateReason,proto3" json:"state_reason,omitempty"` // why it is not whole, for people
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -3606,6 +3610,20 @@ func (x *StatusResponse) GetReady() bool {
 		return x.Ready
 	}
 	return false
+}
+
+func (x *StatusResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetStateReason() string {
+	if x != nil {
+		return x.StateReason
+	}
+	return ""
 }
 
 // Error is the body of a failed request.
@@ -3957,7 +3975,7 @@ const file_kv_proto_rawDesc = "" +
 	"\x06leader\x18\x04 \x01(\bR\x06leader\x12\x1c\n" +
 	"\treachable\x18\x05 \x01(\bR\treachable\x12\x18\n" +
 	"\alearner\x18\x06 \x01(\bR\alearner\"\x0f\n" +
-	"\rStatusRequest\"\xdf\x04\n" +
+	"\rStatusRequest\"\x98\x05\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\x12\x1d\n" +
@@ -3984,7 +4002,9 @@ const file_kv_proto_rawDesc = "" +
 	"free_bytes\x18\x11 \x01(\x04R\tfreeBytes\x12+\n" +
 	"\amembers\x18\x12 \x03(\v2\x11.kvorum.v1.MemberR\amembers\x12\x16\n" +
 	"\x06alarms\x18\x13 \x03(\tR\x06alarms\x12\x14\n" +
-	"\x05ready\x18\x14 \x01(\bR\x05ready\"\x92\x01\n" +
+	"\x05ready\x18\x14 \x01(\bR\x05ready\x12\x14\n" +
+	"\x05state\x18\x15 \x01(\tR\x05state\x12!\n" +
+	"\fstate_reason\x18\x16 \x01(\tR\vstateReason\"\x92\x01\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1a\n" +

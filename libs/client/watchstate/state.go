@@ -123,13 +123,24 @@ func (s *State) Peek() (Revision, bool) {
 func (s *State) Through() api.Position {
 	switch {
 	case len(s.ready) > 0:
-		return api.End(s.ready[0].Revision - 1)
+		return before(s.ready[0].Events[0])
 	case len(s.partial) > 0:
-		return api.End(positionOf(s.partial[0]).Revision - 1)
+		return before(s.partial[0])
 	case s.idle.After(s.have):
 		return s.idle
 	}
 	return s.have
+}
+
+// before is the position up to which everything is there but for e and what
+// follows. It may be inside e's revision, where a watch that began there, or that
+// was told so by progress, must not fall back to the revision before.
+func before(e *kvpb.Event) api.Position {
+	p := positionOf(e)
+	if p.Sub == 0 {
+		return api.End(p.Revision - 1)
+	}
+	return api.Position{Revision: p.Revision, Sub: p.Sub - 1}
 }
 
 // Joined tells that the watch has caught up with what was published, for now.
@@ -138,6 +149,9 @@ func (s *State) Joined() bool { return !s.want }
 // Interrupted tells that messages may have been lost on the way: the connection
 // was renewed, or the receiver dropped some.
 func (s *State) Interrupted() {
+	if mistaken("interruption-ignored") {
+		return
+	}
 	s.joinAgain()
 }
 

@@ -2,12 +2,18 @@ package fanout
 
 import (
 	"math"
+
+	"github.com/kvorum/kvorum/libs/core/mutant"
 )
 
 // Beat asks for the tails and the progress of now. Call it every 250 ms; it does
 // nothing while the messages of the beat before are not all published.
 func (p *Publisher) Beat() {
-	if p.holding && p.tails.beat(p.window.through()) {
+	through := p.window.through()
+	if mutant.Is(mutant.ProgressAhead) {
+		through = p.queue.fed
+	}
+	if p.holding && p.tails.beat(through) {
 		p.broken = true
 	}
 }
@@ -102,7 +108,7 @@ func (p *Publisher) plan() bool {
 		key := events[i].Kv.Key
 		p.tags = placeOf(key).appendTags(p.tags[:0], key)
 		for n, tag := range p.tags {
-			if _, ok := p.more[tag]; ok {
+			if _, ok := p.more[tag]; ok && !mutant.Is(mutant.PlusLeftOut) {
 				p.plus[i] |= 1 << n
 			}
 			p.more[tag] = struct{}{}

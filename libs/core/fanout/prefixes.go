@@ -1,6 +1,9 @@
 package fanout
 
-import "github.com/kvorum/kvorum/libs/api"
+import (
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/core/mutant"
+)
 
 // prefixes knows the position of the last event under each prefix and key, or a
 // later bound. It is a set-associative table of fixed size: what it forgets, the
@@ -49,7 +52,7 @@ func (t *prefixes) record(tag uint64, p api.Position) (previous api.Position) {
 		}
 	}
 	previous = t.bounds[n]
-	if victim.last.After(previous) {
+	if victim.last.After(previous) && !mutant.Is(mutant.BoundForgotten) {
 		t.bounds[n] = victim.last
 	}
 	*victim = slot{tag: tag, last: p}

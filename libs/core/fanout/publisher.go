@@ -3,6 +3,7 @@ package fanout
 import (
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/mutant"
 )
 
 // Publisher turns the feed's events into messages. It belongs to one goroutine.
@@ -97,6 +98,10 @@ func (p *Publisher) Take(epoch api.Epoch) {
 		p.sequence, p.broken = 0, false
 	} else {
 		p.broken = true // the tails that were due are forgotten below
+	}
+	if mutant.Is(mutant.TakeoverForgets) {
+		p.queue = queue{fed: p.queue.fed}
+		p.plus, p.out = nil, batch{}
 	}
 	p.epoch, p.holding = epoch, true
 	p.tails = newTails(p.limits.Tails)

@@ -18,3 +18,9 @@ func (r Range) Contains(key []byte) bool {
 	}
 	return len(r.End) == 1 && r.End[0] == 0 || bytes.Compare(key, r.End) < 0
 }
+
+// everything reports whether the range has every key.
+func (r Range) everything() bool {
+	return len(r.Key) == 0 && len(r.End) == 0 ||
+		len(r.Key) == 1 && r.Key[0] == 0 && len(r.End) == 1 && r.End[0] == 0
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/mutant"
 )
 
 // window holds the most recent events, in chunks that are dropped whole, oldest
@@ -133,7 +134,7 @@ type Page struct {
 // store. A since after Through gives an empty page that ends where it began.
 // Without More a page never ends inside a revision.
 func (v *View) History(q Query) (Page, bool) {
-	if v.from.After(q.Since) {
+	if v.from.After(q.Since) && !mutant.Is(mutant.WindowOverflow) {
 		return Page{}, false
 	}
 	page := Page{Through: q.Since}

@@ -3,6 +3,8 @@ package lease
 import (
 	"errors"
 	"math"
+
+	"github.com/kvorum/kvorum/libs/core/mutant"
 )
 
 // StepMaxNanos is the most that lease time moves in one Advance.
@@ -73,7 +75,7 @@ type timer struct {
 // New makes a Clock without timers, that does not lead. A node whose whole
 // state was replaced takes a new one.
 func New() *Clock {
-	return &Clock{leases: map[int64]*timer{}, keys: map[string]*timer{}}
+	return &Clock{leading: mutant.Is(mutant.LeaseClockRuns), leases: map[int64]*timer{}, keys: map[string]*timer{}}
 }
 
 // Len is the number of timers.
@@ -109,10 +111,13 @@ func (c *Clock) Cancel(id ID) {
 // live from now, except what already was expiring in the same term: that is due
 // at once.
 func (c *Clock) Lead(term uint64, now int64) {
+	if mutant.Is(mutant.LeaseClockRuns) && c.leading {
+		return
+	}
 	if c.leading {
 		c.Follow()
 	}
-	if term != c.term {
+	if term != c.term || mutant.Is(mutant.ExpiryForgotten) {
 		for len(c.queue) > 0 && c.queue[0].timer.expiring {
 			t := c.queue[0].timer
 			t.expiring = false
@@ -124,7 +129,7 @@ func (c *Clock) Lead(term uint64, now int64) {
 
 // Follow stops time. Calling it again does nothing.
 func (c *Clock) Follow() {
-	if !c.leading {
+	if !c.leading || mutant.Is(mutant.LeaseClockRuns) {
 		return
 	}
 	c.leading = false
@@ -141,7 +146,11 @@ func (c *Clock) Follow() {
 // while the node follows and when now is not later than before.
 func (c *Clock) Advance(now int64) {
 	if c.leading && now > c.last {
-		c.time += min(now-c.last, StepMaxNanos)
+		step := min(now-c.last, StepMaxNanos)
+		if mutant.Is(mutant.LeaseClockLeaps) {
+			step = now - c.last
+		}
+		c.time += step
 		c.last = now
 	}
 }
@@ -157,7 +166,7 @@ func (c *Clock) Renew(id, now int64) (ttlMillis int64, err error) {
 	switch {
 	case t == nil:
 		return 0, ErrNotFound
-	case t.expiring:
+	case t.expiring && !mutant.Is(mutant.RenewExpiring):
 		return 0, ErrExpiring
 	}
 	c.Advance(now)

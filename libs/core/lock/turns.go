@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/mutant"
 )
 
 // Event takes an event of the store.
@@ -98,7 +99,7 @@ func (r *Registry) check(e *entry) {
 		return
 	}
 	decided := q.first.GetModRevision() != e.fence
-	if e.lease != 0 {
+	if e.lease != 0 && !mutant.Is(mutant.LockForAll) {
 		_, lease, _ := Contender(q.first.GetKey())
 		decided = lease == e.lease && q.first.GetCreateRevision() == e.fence
 	}

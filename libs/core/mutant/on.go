@@ -2,7 +2,11 @@
 
 package mutant
 
-import "sync/atomic"
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+)
 
 // Enabled tells whether this program was built with mistakes in it.
 const Enabled = true
@@ -15,5 +19,11 @@ func Is(b Bug) bool {
 	return p != nil && *p == b
 }
 
-// Plant turns one mistake on, and the one before off; "" turns all off.
-func Plant(b Bug) { planted.Store(&b) }
+// Plant turns one mistake on, and the one before off; "" turns all off. It
+// panics where there is no such mistake.
+func Plant(b Bug) {
+	if b != "" && !slices.Contains(All, b) {
+		panic(fmt.Sprintf("mutant: there is no %q", b))
+	}
+	planted.Store(&b)
+}

@@ -3,7 +3,10 @@ package mvcc
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"hash"
+
+	"github.com/kvorum/kvorum/libs/core/store"
 )
 
 // digest chains what entries did to the state:
@@ -113,4 +116,28 @@ func (d *digest) remembered(s *slot, oldest uint64) {
 	d.bytes([]byte(s.msgID))
 	d.bytes(s.hash)
 	d.flush()
+}
+
+// DigestAt reads the digest as of an earlier index, as far as the store still
+// has it: else it fails with store.ErrNotFound.
+func (p *Published) DigestAt(index uint64) ([32]byte, error) {
+	if index > p.Index {
+		return [32]byte{}, store.ErrNotFound
+	}
+	view, err := p.m.st.Read(store.EndOf(index))
+	if errors.Is(err, store.ErrDiscarded) {
+		return [32]byte{}, store.ErrNotFound
+	} else if err != nil {
+		return [32]byte{}, err
+	}
+	defer view.Close()
+	b, err := view.Get(metaKey)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	m, err := decodeMeta(b)
+	if err == nil && m.index != index { // an older one, which happens to be left
+		err = store.ErrNotFound
+	}
+	return m.digest, err
 }

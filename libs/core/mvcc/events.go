@@ -6,6 +6,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/core/store"
 )
 
@@ -136,6 +137,9 @@ func (s *eventScan) block(revision int64, n int, block *changeBlock) error {
 		}
 		c := &block.changes[i]
 		last := block.last && i == len(block.changes)-1
+		if mutant.Is(mutant.SkipCompactedDeletes) && c.deleted && revision == s.p.Compacted {
+			continue
+		}
 		if s.matches(c.key) {
 			e, err := values.event(c, s.q.PrevKV)
 			if err != nil {
@@ -202,7 +206,11 @@ func (v *valueReader) event(c *change, prevKV bool) (*kvpb.Event, error) {
 	}
 	// The state before the compacted revision is gone, or may be.
 	if prevKV && v.revision > v.p.Compacted {
-		e.PrevKv, err = v.read(&v.before, v.ts-1, c.key)
+		before := v.ts - 1
+		if mutant.Is(mutant.PrevFromEntry) {
+			before = store.EndOf(v.ts.Index() - 1)
+		}
+		e.PrevKv, err = v.read(&v.before, before, c.key)
 	}
 	return e, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/command"
+	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/core/store"
 	"google.golang.org/protobuf/proto"
 )
@@ -68,7 +69,11 @@ type Result struct {
 func Open(st store.State, index uint64) (*Machine, error) { return open(st, index, defaultLimits) }
 
 func open(st store.State, index uint64, l limits) (*Machine, error) {
-	view, err := st.Read(store.EndOf(index))
+	ts := store.EndOf(index)
+	if mutant.Is(mutant.ApplyTwice) {
+		ts = store.EndOf(1 << 40)
+	}
+	view, err := st.Read(ts)
 	if err != nil {
 		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
 	}
@@ -88,6 +93,15 @@ func readMeta(view store.View, index uint64) (meta, error) {
 	b, err := view.Get(metaKey)
 	if err == nil {
 		m, err := decodeMeta(b)
+		if mutant.Is(mutant.ApplyTwice) {
+			m.index = index
+		}
+		if mutant.Is(mutant.DedupForgotten) {
+			m.dedupTail = m.dedupHead
+		}
+		if mutant.Is(mutant.RevisionFromKeys) && m.compacted == m.revision {
+			m.revision--
+		}
 		if err == nil && m.index != index {
 			err = fmt.Errorf("%w: the state is of index %d", store.ErrCorrupt, m.index)
 		}
@@ -157,8 +171,12 @@ func (m *Machine) apply(entries []Entry) (*Applied, error) {
 }
 
 func (m *Machine) publish() {
+	ts := store.EndOf(m.meta.index)
+	if mutant.Is(mutant.PublishEarly) {
+		ts = store.EndOf(m.meta.index - 1)
+	}
 	m.published.Store(&Published{
-		Index: m.meta.index, Term: m.meta.term, TS: store.EndOf(m.meta.index),
+		Index: m.meta.index, Term: m.meta.term, TS: ts,
 		Revision: m.meta.revision, Compacted: m.meta.compacted, Digest: m.meta.digest,
 		DiscardTS: m.meta.compactedTS, m: m,
 	})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
+	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/core/store"
 )
 
@@ -187,7 +188,11 @@ func (b *batch) getRange(r *kvpb.RangeRequest) (*kvpb.RangeResponse, error) {
 
 // at is the TS as of which a revision is read.
 func (b *batch) at(revision int64) (store.TS, error) {
-	if err := readable(revision, b.meta.revision, b.meta.compacted); err != nil {
+	compacted := b.meta.compacted
+	if mutant.Is(mutant.ReadCompactedInTxn) {
+		compacted = 0
+	}
+	if err := readable(revision, b.meta.revision, compacted); err != nil {
 		return 0, err
 	}
 	if revision >= b.firstRev {

@@ -3,6 +3,7 @@ package mvcc
 import (
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/command"
+	"github.com/kvorum/kvorum/libs/core/mutant"
 )
 
 // Timer tells whoever keeps time of a lease or of a key with a time to live of
@@ -40,6 +41,9 @@ func (b *batch) keepTTL(key []byte, prev, now *record) {
 func (b *batch) expire(r *command.Expire) (*kvpb.LeaseRevokeResponse, error) {
 	if r.Lease != 0 {
 		l, found, err := b.rows.lease(r.Lease)
+		if mutant.Is(mutant.ExpireAnyGeneration) {
+			r = &command.Expire{Lease: r.Lease, Granted: uint64(l.granted)}
+		}
 		if err != nil || !found || uint64(l.granted) != r.Granted {
 			return &kvpb.LeaseRevokeResponse{Revision: b.currentRevision()}, err
 		}
@@ -51,7 +55,7 @@ func (b *batch) expire(r *command.Expire) (*kvpb.LeaseRevokeResponse, error) {
 		if err != nil {
 			return nil, err
 		}
-		if found && prev.ttl > 0 && prev.mod == k.ModRevision {
+		if found && prev.ttl > 0 && (prev.mod == k.ModRevision || mutant.Is(mutant.ExpireAnyGeneration)) {
 			if err := b.remove(k.Key, &prev, true); err != nil {
 				return nil, err
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/core/store"
 )
 
@@ -19,6 +20,9 @@ func (m *Machine) Trim(max int) (more bool, err error) {
 		return false, fmt.Errorf("mvcc: failed before: %w", m.failed)
 	}
 	bound := m.meta.compacted - 1
+	if mutant.Is(mutant.TrimCompacted) {
+		bound = m.meta.compacted + 1
+	}
 	if m.trimmed >= bound || max <= 0 {
 		return m.trimmed < bound, nil
 	}

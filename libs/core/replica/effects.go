@@ -16,7 +16,10 @@ type Proposal struct {
 // Read is a request for a linearizable read.
 type Read struct {
 	Deadline int64
-	Tag      any
+	// Term, if not 0, is a leadership of this node that the round has to confirm:
+	// the read is refused unless the node still leads in it after the round.
+	Term uint64
+	Tag  any
 }
 
 // Role tells what a node may answer.
@@ -50,7 +53,8 @@ type Effects struct {
 	Reads []ReleasedReads
 	// Refused were never proposed: certainly not applied.
 	Refused []Refusal
-	// RefusedReads saw no quorum before their deadline.
+	// RefusedReads saw no quorum before their deadline, or the end of their
+	// leadership.
 	RefusedReads []Read
 	// Expired were proposed and saw no outcome before their deadline: unknown.
 	Expired []Proposal

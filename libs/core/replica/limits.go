@@ -1,5 +1,7 @@
 package replica
 
+import "github.com/kvorum/kvorum/libs/core/store"
+
 // Bounds and periods. Durations are nanoseconds.
 const (
 	millisecond = int64(1_000_000)
@@ -53,3 +55,44 @@ const (
 	// campaigns in the same way.
 	startDelay = 150 * millisecond
 )
+
+// Tuning are the bounds of batches and queues. A field that is 0 is what is
+// shipped; simulations draw others, to meet what is rare with the shipped ones.
+type Tuning struct {
+	// EntryBytes is where an entry stops taking in commands, EntryCommands how
+	// many it takes at most, ProposeBytes where a step stops proposing entries.
+	EntryBytes, EntryCommands, ProposeBytes int
+	// MessageBytes bounds an append message, InflightMessages and InflightBytes
+	// what is sent to a follower before it answers.
+	MessageBytes     uint64
+	InflightMessages int
+	InflightBytes    uint64
+	// UncommittedBytes bounds what a leader has proposed and not committed,
+	// ApplyBytes what was handed out to be applied and was not yet.
+	UncommittedBytes, ApplyBytes uint64
+	// Queue and QueueBytes bound the proposals that wait for an entry, Reads the
+	// reads that wait for a quorum round.
+	Queue, QueueBytes, Reads int
+}
+
+// filled has what is shipped in the place of what is 0.
+func (t Tuning) filled() Tuning {
+	fill(&t.EntryBytes, entryBytesMax)
+	fill(&t.EntryCommands, store.MaxCommands)
+	fill(&t.ProposeBytes, proposeBytesMax)
+	fill(&t.MessageBytes, messageBytesMax)
+	fill(&t.InflightMessages, inflightMessages)
+	fill(&t.InflightBytes, max(inflightBytes, t.MessageBytes))
+	fill(&t.UncommittedBytes, uncommittedBytesMax)
+	fill(&t.ApplyBytes, applyBytesMax)
+	fill(&t.Queue, QueueMax)
+	fill(&t.QueueBytes, queueBytesMax)
+	fill(&t.Reads, ReadsMax)
+	return t
+}
+
+func fill[T int | uint64](v *T, shipped T) {
+	if *v == 0 {
+		*v = shipped
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/kvorum/kvorum/libs/core/command"
-	"github.com/kvorum/kvorum/libs/core/store"
 )
 
 // proposals are a leader's: those that wait for an entry, and those behind the
@@ -35,8 +34,8 @@ func newProposals(cfg Config) proposals {
 // Propose queues a command for the log. If it cannot even be queued, or if this
 // node turns out not to lead, the next Effects refuses it.
 func (r *Replica) Propose(p Proposal) {
-	q := &r.proposals
-	if len(q.waiting) >= QueueMax || q.waitingBytes+len(p.Command) > queueBytesMax {
+	q, t := &r.proposals, &r.cfg.Tuning
+	if len(q.waiting) >= t.Queue || q.waitingBytes+len(p.Command) > t.QueueBytes {
 		r.effects.Refused = append(r.effects.Refused, Refusal{p, CauseOverloaded})
 		return
 	}
@@ -46,10 +45,10 @@ func (r *Replica) Propose(p Proposal) {
 
 // propose turns waiting proposals into entries: at once while the disk is idle,
 // and otherwise when the append under way is done, so that all that came
-// meanwhile shares the next sync. One write takes proposeBytesMax or little more:
+// meanwhile shares the next sync. One write takes ProposeBytes or little more:
 // a disk that is only busy must answer within diskSilence.
 func (r *Replica) propose() {
-	q := &r.proposals
+	q, t := &r.proposals, &r.cfg.Tuning
 	if len(q.waiting) == 0 {
 		return
 	}
@@ -57,8 +56,8 @@ func (r *Replica) propose() {
 		r.refuseWaiting(CauseNoLeader)
 		return
 	}
-	for size := 0; len(q.waiting) > 0 && size < proposeBytesMax && (r.disk.outstanding == 0 || len(q.waiting) >= store.MaxCommands); {
-		g, data := q.gather()
+	for size := 0; len(q.waiting) > 0 && size < t.ProposeBytes && (r.disk.outstanding == 0 || len(q.waiting) >= t.EntryCommands); {
+		g, data := q.gather(t)
 		size += len(data)
 		if err := r.rn.Propose(data); err != nil {
 			// Dropped by raft: too much is uncommitted, or the leadership is gone.
@@ -83,12 +82,12 @@ func (r *Replica) refuseWaiting(cause Cause) {
 }
 
 // gather takes the next entry's commands off the queue and encodes the entry.
-func (q *proposals) gather() (group, []byte) {
+func (q *proposals) gather(t *Tuning) (group, []byte) {
 	n, size := 0, 0
-	commands := make([][]byte, 0, min(len(q.waiting), store.MaxCommands))
-	for n < len(q.waiting) && n < store.MaxCommands {
+	commands := make([][]byte, 0, min(len(q.waiting), t.EntryCommands))
+	for n < len(q.waiting) && n < t.EntryCommands {
 		c := q.waiting[n].Command
-		if n > 0 && size+len(c) > entryBytesMax {
+		if n > 0 && size+len(c) > t.EntryBytes {
 			break
 		}
 		commands = append(commands, c)

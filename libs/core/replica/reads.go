@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"go.etcd.io/raft/v3"
+
+	"github.com/kvorum/kvorum/libs/core/mutant"
 )
 
 // reads are the linearizable reads of this node: those that wait for a round,
@@ -25,7 +27,11 @@ func newReads(nonce uint64) reads { return reads{next: nonce} }
 // Read asks for a quorum round. The read comes back in Effects.Reads, or in
 // Effects.RefusedReads when its deadline passes or too many wait.
 func (r *Replica) Read(rd Read) {
-	if len(r.reads.waiting) >= ReadsMax {
+	if rd.Term != 0 && mutant.Is(mutant.RenewWithoutQuorum) {
+		r.effects.Reads = append(r.effects.Reads, ReleasedReads{0, []Read{rd}})
+		return
+	}
+	if len(r.reads.waiting) >= r.cfg.Tuning.Reads {
 		r.effects.RefusedReads = append(r.effects.RefusedReads, rd)
 		return
 	}
@@ -41,6 +47,12 @@ func (r *Replica) askReads() {
 		q.rounds = q.rounds[1:]
 	}
 	if len(q.waiting) == 0 || len(q.rounds) >= roundsMax {
+		return
+	}
+	if mutant.Is(mutant.ReadWithoutQuorum) && r.role.Leading ||
+		mutant.Is(mutant.ReadBeforeOwnTerm) && r.role.Leading && r.applied.term != r.role.Term {
+		r.effects.Reads = append(r.effects.Reads, ReleasedReads{r.Commit(), q.waiting})
+		q.waiting = nil
 		return
 	}
 	if r.role.Leader == 0 || r.role.Leading && r.applied.term != r.role.Term {
@@ -66,6 +78,23 @@ func (r *Replica) releaseReads(rs raft.ReadState) {
 			r.effects.Reads = append(r.effects.Reads, ReleasedReads{rs.Index, rd.reads})
 			return
 		}
+	}
+}
+
+// refuseBound takes the reads of a leadership that is over out of what was just
+// released: the round was confirmed by another leader, or for another term.
+func (r *Replica) refuseBound() {
+	for i := range r.effects.Reads {
+		rel := &r.effects.Reads[i]
+		kept := rel.Reads[:0]
+		for _, rd := range rel.Reads {
+			if rd.Term != 0 && (!r.role.Leading || rd.Term != r.role.Term) {
+				r.effects.RefusedReads = append(r.effects.RefusedReads, rd)
+			} else {
+				kept = append(kept, rd)
+			}
+		}
+		rel.Reads = kept
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/core/store"
 )
 
@@ -32,6 +33,7 @@ type Config struct {
 	// WallClock is the time written into entries, nanoseconds since 1970.
 	WallClock func() int64
 	Logger    raft.Logger
+	Tuning    Tuning
 }
 
 // Replica is one node's consensus. See the package's documentation.
@@ -64,6 +66,7 @@ func New(cfg Config, now int64) (*Replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replica: reading the log: %w", err)
 	}
+	cfg.Tuning = cfg.Tuning.filled()
 	r := &Replica{cfg: cfg, voters: conf.GetVoters(), now: now, nextTick: now + TickNanos}
 	r.proposals = newProposals(cfg)
 	r.reads = newReads(cfg.Nonce)
@@ -87,11 +90,11 @@ func New(cfg Config, now int64) (*Replica, error) {
 		Storage:                   snapshotOffer{cfg.Log, r},
 		Applied:                   cfg.Applied,
 		AsyncStorageWrites:        true,
-		MaxSizePerMsg:             messageBytesMax,
-		MaxCommittedSizePerReady:  applyBytesMax,
-		MaxUncommittedEntriesSize: uncommittedBytesMax,
-		MaxInflightMsgs:           inflightMessages,
-		MaxInflightBytes:          inflightBytes,
+		MaxSizePerMsg:             cfg.Tuning.MessageBytes,
+		MaxCommittedSizePerReady:  cfg.Tuning.ApplyBytes,
+		MaxUncommittedEntriesSize: cfg.Tuning.UncommittedBytes,
+		MaxInflightMsgs:           cfg.Tuning.InflightMessages,
+		MaxInflightBytes:          cfg.Tuning.InflightBytes,
 		CheckQuorum:               true,
 		PreVote:                   true,
 		ReadOnlyOption:            raft.ReadOnlySafe,
@@ -238,6 +241,7 @@ func (r *Replica) Effects() Effects {
 		}
 	}
 	r.updateRole()
+	r.refuseBound()
 	e := r.effects
 	r.effects = Effects{}
 	return e
@@ -270,7 +274,7 @@ func (r *Replica) takeAppend(m *raftpb.Message) {
 	t := &AppendTask{Entries: m.GetEntries(), Sync: len(m.GetEntries()) > 0 || m.Snapshot != nil}
 	if m.Term != nil {
 		t.Hard = &raftpb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
-		t.Sync = t.Sync || raft.MustSync(t.Hard, r.disk.hard, 0)
+		t.Sync = t.Sync || raft.MustSync(t.Hard, r.disk.hard, 0) && !mutant.Is(mutant.VoteNotSynced)
 		r.disk.hard = t.Hard
 	}
 	if m.Snapshot != nil {
@@ -285,6 +289,9 @@ func (r *Replica) takeAppend(m *raftpb.Message) {
 			t.Remote = append(t.Remote, resp)
 			r.campaign.granted(resp, r.now)
 		}
+	}
+	if mutant.Is(mutant.AckBeforeSync) {
+		r.effects.Send, t.Remote = append(r.effects.Send, t.Remote...), nil
 	}
 	if t.Sync {
 		r.disk.begin(r.now)

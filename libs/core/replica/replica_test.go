@@ -315,3 +315,33 @@ func TestWritesAreBounded(t *testing.T) {
 		return c.acked[big(31)] > 0
 	})
 }
+
+// A read that is bound to a leadership is confirmed by no other: what was recorded
+// under it, another leader has not heard of.
+func TestReadOfALeadership(t *testing.T) {
+	c := healthy(t, 3)
+	old := c.leader()
+	term := old.role.Term
+	for _, id := range c.ids {
+		c.net.Cut(clusterID, old.id, id)
+		c.net.Cut(clusterID, id, old.id)
+	}
+	served := c.reads
+	far := c.now + 60_000*ms
+	old.replica.Read(replica.Read{Deadline: far, Tag: uint64(0)})
+	old.replica.Read(replica.Read{Deadline: far, Term: term, Tag: uint64(0)})
+	c.until("another leader", func() bool { l := c.leader(); return l != nil && l != old && l.role.Serving })
+	if c.reads != served {
+		t.Fatal("it answered a linearizable read")
+	}
+	c.net.HealAll()
+	c.until("the free read", func() bool { return c.reads > served })
+	c.run(1000 * ms)
+	if c.reads != served+1 || old.role.Term == term {
+		t.Errorf("%d reads are confirmed in term %d, want one", c.reads-served, old.role.Term)
+	}
+	l := c.leader()
+	served = c.reads
+	l.replica.Read(replica.Read{Deadline: far, Term: l.role.Term, Tag: uint64(0)})
+	c.until("a read of the leadership", func() bool { return c.reads > served })
+}

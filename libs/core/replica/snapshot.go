@@ -5,6 +5,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
 
+	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/core/store"
 )
 
@@ -69,6 +70,9 @@ func (r *Replica) PlanTruncate(keep Retention) (index uint64) {
 		return 0
 	}
 	index = min(log.Checkpoint(), r.applied.index, last-entries)
+	if mutant.Is(mutant.TruncateBeyondCheckpoint) {
+		index = min(r.applied.index, last-entries)
+	}
 	if r.sending != nil {
 		index = min(index, r.sending.GetSnapshot().GetMetadata().GetIndex())
 	}

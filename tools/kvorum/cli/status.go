@@ -16,7 +16,9 @@ func statusCommand() *command {
 	return &command{
 		name: "status", summary: "show the members of the cluster", flags: fs,
 		details: "A line for each member, as it answers itself. DIGEST is of the state at APPLIED: two\n" +
-			"members with the same APPLIED and another DIGEST have diverged.",
+			"members with the same APPLIED and another DIGEST have diverged. In place of its ROLE a\n" +
+			"member is damaged, which answers nothing until it copies its data from the others, or\n" +
+			"rebuilding, which does so; why is told below.",
 		run: func(ctx context.Context, s *session, _ []string) error {
 			c, err := s.connect(ctx)
 			if err != nil {
@@ -33,7 +35,7 @@ func statusCommand() *command {
 				if s.output == "json" {
 					return s.json(one)
 				}
-				return s.table(statusHeading, []string{statusRow(client.NodeStatus{Status: one})})
+				return s.statusTable([]client.NodeStatus{{Status: one}})
 			}
 			all, err := c.StatusAll(ctx)
 			if err != nil {
@@ -62,26 +64,42 @@ func checkNode(ctx context.Context, c *client.Client, node string) error {
 // printStatus prints all members; in JSON an object a line, of those that
 // answer.
 func (s *session) printStatus(all []client.NodeStatus) error {
-	var rows, silent []string
+	var silent []string
 	for _, n := range all {
 		if n.Err != nil {
 			silent = append(silent, n.Member.GetName())
-		}
-		if s.output != "json" {
-			rows = append(rows, statusRow(n))
-		} else if n.Err == nil {
+		} else if s.output == "json" {
 			if err := s.json(n.Status); err != nil {
 				return err
 			}
 		}
 	}
 	if s.output != "json" {
-		if err := s.table(statusHeading, rows); err != nil {
+		if err := s.statusTable(all); err != nil {
 			return err
 		}
 	}
 	if len(silent) > 0 {
 		return fmt.Errorf("no answer from %s: check that it runs and can be reached", strings.Join(silent, ", "))
+	}
+	return nil
+}
+
+func (s *session) statusTable(all []client.NodeStatus) error {
+	var rows, reasons []string
+	for _, n := range all {
+		rows = append(rows, statusRow(n))
+		if why := n.Status.GetStateReason(); why != "" {
+			reasons = append(reasons, fmt.Sprintf("%s is %s: %s", n.Status.GetNode(), n.Status.GetState(), why))
+		}
+	}
+	if err := s.table(statusHeading, rows); err != nil {
+		return err
+	}
+	for _, r := range reasons {
+		if _, err := fmt.Fprintln(s.Out, r); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -95,6 +113,8 @@ func statusRow(n client.NodeStatus) string {
 	}
 	role := "follower"
 	switch {
+	case st.GetState() == api.StateDamaged || st.GetState() == api.StateRebuilding:
+		role = st.GetState()
 	case st.GetLeader() == st.GetNode():
 		role = "leader"
 	case n.Member.GetLearner():

@@ -16,6 +16,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/kvorum/kvorum/libs/core/bus"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -47,6 +48,8 @@ type Net struct {
 	nodes  map[NodeKey]*Node
 	links  map[link]*linkState
 	cut    map[link]bool
+	trace  uint64
+	count  int
 }
 
 // link is one direction between two nodes of a cluster.
@@ -73,6 +76,9 @@ func (n *Net) Cut(cluster, from, to uint64) { n.cut[link{cluster, from, to}] = t
 
 // Heal undoes Cut.
 func (n *Net) Heal(cluster, from, to uint64) { delete(n.cut, link{cluster, from, to}) }
+
+// IsCut reports whether Cut holds from one node to another.
+func (n *Net) IsCut(cluster, from, to uint64) bool { return n.cut[link{cluster, from, to}] }
 
 // HealAll undoes every Cut.
 func (n *Net) HealAll() { clear(n.cut) }
@@ -106,6 +112,7 @@ func (n *Net) Deliver(now int64) int {
 			continue
 		}
 		delivered++
+		n.fold(e)
 		if e.data == nil {
 			e.to.handler.PeerLost(e.from)
 			continue
@@ -113,6 +120,18 @@ func (n *Net) Deliver(now int64) int {
 		e.to.handler.Receive(e.from, decode(e.data))
 	}
 	return delivered
+}
+
+// Trace is a digest of all deliveries so far, and their number: the same for
+// the same seed and the same calls.
+func (n *Net) Trace() (digest uint64, deliveries int) { return n.trace, n.count }
+
+func (n *Net) fold(e event) {
+	n.count++
+	for _, v := range []uint64{uint64(n.now), e.from, e.to.key.ID, xxhash.Sum64(e.data)} {
+		n.trace = (n.trace ^ v) * 0x9e3779b97f4a7c15
+		n.trace ^= n.trace >> 32
+	}
 }
 
 // Node is a node's connection to the network. It implements bus.Transport.

@@ -21,6 +21,7 @@ type raftLog struct {
 	entries    []*raftpb.Entry
 	checkpoint uint64
 	bytes      uint64
+	rotten     map[uint64]bool // entries that cannot be read any more
 }
 
 func newLog(meta *raftpb.SnapshotMetadata) *raftLog {
@@ -77,6 +78,15 @@ func (l *raftLog) appendEntries(entries []*raftpb.Entry) error {
 		}
 		l.bytes += uint64(proto.Size(e))
 	}
+	if len(l.rotten) > 0 {
+		whole := map[uint64]bool{}
+		for i := range l.rotten {
+			if i < first {
+				whole[i] = true
+			}
+		}
+		l.rotten = whole
+	}
 	keep := first - l.baseIndex - 1
 	for _, e := range l.entries[keep:] {
 		l.bytes -= uint64(proto.Size(e))
@@ -126,7 +136,10 @@ func (l *nodeLog) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
 	}
 	var size uint64
 	out := make([]*raftpb.Entry, 0, hi-lo)
-	for _, e := range v.entries[lo-v.baseIndex-1 : hi-v.baseIndex-1] {
+	for i, e := range v.entries[lo-v.baseIndex-1 : hi-v.baseIndex-1] {
+		if v.rotten[lo+uint64(i)] {
+			return nil, fmt.Errorf("memstore: entry %d: %w", lo+uint64(i), store.ErrCorrupt)
+		}
 		size += uint64(proto.Size(e))
 		if size > maxSize && len(out) > 0 {
 			break

@@ -21,6 +21,7 @@ type version struct {
 	ts     store.TS
 	value  string
 	delete bool
+	rotten bool // damaged after it was written
 }
 
 func (v version) bytes() uint64 { return uint64(len(v.key) + len(v.value) + 16) }
@@ -55,6 +56,7 @@ type state struct {
 	views     map[*view]struct{}
 	discarded store.TS // what Discard asked for
 	bytes     uint64
+	fault     error // of every write
 	closed    bool
 }
 
@@ -71,6 +73,9 @@ func (s *state) Write(muts []store.Mutation) error {
 	defer s.mu.Unlock()
 	if s.closed {
 		return store.ErrClosed
+	}
+	if s.fault != nil {
+		return fmt.Errorf("memstore: %w", s.fault)
 	}
 	for _, m := range muts {
 		if err := s.write(m); err != nil {
@@ -94,7 +99,9 @@ func (s *state) write(m store.Mutation) error {
 		}
 		v.value = string(m.Value)
 	}
-	if old, ok := s.versions.Get(v); ok {
+	if old, ok := s.versions.Get(v); ok && old.rotten {
+		s.remove(old)
+	} else if ok {
 		if old != v {
 			return fmt.Errorf("key %q is written again at %d with another value: apply is not deterministic", v.key, v.ts)
 		}
@@ -113,7 +120,10 @@ func (s *state) Sync() error {
 	if s.closed {
 		return store.ErrClosed
 	}
-	s.unsynced = nil
+	if s.fault != nil {
+		return fmt.Errorf("memstore: %w", s.fault)
+	}
+	s.unsynced = s.unsynced[:0]
 	return nil
 }
 
@@ -201,10 +211,7 @@ func (s *state) clone() *state {
 	c.versions = s.versions.Copy()
 	c.bytes = s.bytes
 	c.unsynced = append(c.unsynced, s.unsynced...)
-	s.versions.Scan(func(v version) bool {
-		c.pending.Set(written{v.ts, v.key})
-		return true
-	})
+	c.pending = s.pending.Copy()
 	return c
 }
 

@@ -13,10 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/core/store"
 )
 
@@ -31,7 +33,11 @@ type Store struct {
 	state    *state
 	incoming *incoming // received, not installed
 	free     uint64
+	fault    error // of every write
 	closed   bool
+	// flushed, where a mistake is planted, is all of the log that a power cut
+	// leaves.
+	flushed *raftLog
 }
 
 var _ store.Node = (*Store)(nil)
@@ -69,6 +75,7 @@ func (s *Store) Receive() (store.Incoming, error) {
 		s.incoming.drop()
 	}
 	s.incoming = &incoming{state: newState()}
+	s.incoming.state.fault = s.fault
 	return s.incoming, nil
 }
 
@@ -121,6 +128,9 @@ func (s *Store) Crash(rng *rand.Rand) *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n.state.lose(s.state.unsynced, rng)
+	if s.flushed != nil {
+		n.log = s.flushed
+	}
 	return n
 }
 
@@ -134,6 +144,9 @@ func (l *nodeLog) Append(b store.Batch) error {
 	if s.closed {
 		return store.ErrClosed
 	}
+	if s.fault != nil {
+		return fmt.Errorf("memstore: %w", s.fault)
+	}
 	var received *incoming
 	if b.Install != nil {
 		var ok bool
@@ -145,6 +158,10 @@ func (l *nodeLog) Append(b store.Batch) error {
 	next := s.log.clone()
 	if err := next.append(b); err != nil {
 		return fmt.Errorf("memstore: %w", err)
+	}
+	if mutant.Is(mutant.LogNotSynced) && received == nil {
+		s.flushed = s.log
+		s.flushed.entries = slices.Clip(s.flushed.entries)
 	}
 	s.log = next
 	if received != nil {

@@ -52,6 +52,9 @@ func (v *view) Versions(fn func(store.Mutation) error) error {
 			return err
 		}
 		for _, got := range batch {
+			if got.rotten {
+				return fmt.Errorf("memstore: key %q at %d: %w", got.key, got.ts, store.ErrCorrupt)
+			}
 			m := store.Mutation{Key: []byte(got.key), Value: []byte(got.value), TS: got.ts, Delete: got.delete}
 			if err := fn(m); err != nil {
 				return err

@@ -1,0 +1,128 @@
+package check
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/api/kvpb"
+)
+
+// call is a request with all of its attempts, and its place in the history.
+type call struct {
+	*Op // the attempt that was answered, else the first
+	// from and until bound when it took effect: from the first attempt on and
+	// until the first answer, or until somebody saw what it did.
+	from, until int64
+	// revision is the one that it made, or the one that it saw. 0: none is known.
+	revision int64
+	made     bool
+	oldest   int64 // the oldest revision that it read by number, 0 for none
+	floor    int64 // it took effect at this time or later, for what came before it
+}
+
+// calls puts the attempts of each request together. What was refused is apart:
+// it did nothing, and says something about the store only in its error.
+func (h *History) calls() (answered, unknown []*call, refused []*Op, err error) {
+	ids, finals := map[string]*call{}, map[string]*Op{}
+	var all []*call
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		if op.Err != nil {
+			if kind := api.KindOf(op.Err); kind != "" && kind.Unknown() {
+				return nil, nil, nil, fmt.Errorf("the outcome is unknown, and recorded as a refusal: %s", op)
+			}
+			refused = append(refused, op)
+			final := finals[op.MsgID]
+			if op.MsgID != "" && fromState(op.Err) && (final == nil || op.Call < final.Call) {
+				finals[op.MsgID] = op
+			}
+			continue
+		}
+		if (op.Return == Unknown) != (op.Response == nil) || op.Return < op.Call {
+			return nil, nil, nil, fmt.Errorf("not a record of an operation: %s", op)
+		}
+		if op.Return == Unknown && !writes(op.Request) {
+			continue // nobody saw anything of it
+		}
+		c := ids[op.MsgID]
+		if op.MsgID == "" || c == nil {
+			c = &call{Op: op, from: op.Call, until: op.Return}
+			ids[op.MsgID] = c
+			all = append(all, c)
+		} else if err := c.again(op); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	for _, c := range all {
+		final := finals[c.MsgID]
+		switch {
+		case c.Response == nil && final == nil:
+			unknown = append(unknown, c)
+		case c.Response != nil && final == nil:
+			answered = append(answered, c)
+		case c.Response != nil:
+			return nil, nil, nil, fmt.Errorf("a repeated request has another answer: %s; %s", final, c.Op)
+		}
+	}
+	return answered, unknown, refused, nil
+}
+
+// fromState: the state machine refused, and remembers that for the message id;
+// other refusals come before it.
+func fromState(err error) bool {
+	switch api.KindOf(err) {
+	case api.KindCompareFailed, api.KindNotFound, api.KindLeaseNotFound, api.KindCompacted, api.KindFutureRevision:
+		return true
+	}
+	return false
+}
+
+// again adds an attempt under the same message id.
+func (c *call) again(op *Op) error {
+	if !proto.Equal(c.Request, op.Request) {
+		return fmt.Errorf("one message id for two requests: %s; %s", c.Op, op)
+	}
+	if c.Response != nil && op.Response != nil && !sameAnswer(c.Op, op) {
+		return fmt.Errorf("a repeated request has another answer: %s; %s", c.Op, op)
+	}
+	c.from, c.until = min(c.from, op.Call), min(c.until, op.Return)
+	if op.Response != nil && (c.Response == nil || c.Repeated) {
+		c.Op = op
+	}
+	return nil
+}
+
+// sameAnswer: a large one may be stripped where it is given again.
+func sameAnswer(a, b *Op) bool {
+	if ra, _ := revisionOf(a.Response); a.Repeated != b.Repeated && max(proto.Size(a.Response), proto.Size(b.Response)) > api.DedupResultBytes {
+		rb, _ := revisionOf(b.Response)
+		return ra == rb
+	}
+	return proto.Equal(a.Response, b.Response)
+}
+
+// writes: the request may change something.
+func writes(request proto.Message) bool {
+	switch q := request.(type) {
+	case *kvpb.PutRequest, *kvpb.DeleteRangeRequest, *kvpb.LeaseRevokeRequest:
+		return true
+	case *kvpb.TxnRequest:
+		for _, ops := range [][]*kvpb.RequestOp{q.Success, q.Failure} {
+			for _, op := range ops {
+				if op.GetRange() == nil {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// weak: a read that may be answered from the past: a serializable one, or one of
+// a revision that it names.
+func weak(request proto.Message) bool {
+	q, ok := request.(*kvpb.RangeRequest)
+	return ok && (q.Serializable || q.Revision != 0)
+}

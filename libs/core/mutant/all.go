@@ -1,0 +1,16 @@
+//go:build mutants
+
+package mutant
+
+// All lists the mistakes.
+var All = []Bug{
+	AckBeforeSync, VoteNotSynced, LogNotSynced, ReadWithoutQuorum, ReadBeforeOwnTerm,
+	ReadBeforeApplied, AppendPasses, LostDiskVotes, TruncateBeyondCheckpoint,
+	CheckpointBeforeSync, DiscardBeforeCheckpoint, SecondSnapshot, ApplyTwice, DedupForgotten,
+	RevisionFromKeys, PublishEarly, PrevFromEntry, ReadCompactedInTxn, TrimCompacted,
+	SkipCompactedDeletes, ExpireAnyGeneration, FenceIgnored, LeaseClockRuns, LeaseClockLeaps,
+	RenewExpiring, ExpiryForgotten, RenewWithoutQuorum, RenewWithoutLook, LockForAll,
+	ProgressAhead, PlusLeftOut, TakeoverForgets, WindowOverflow, BoundForgotten, TailsLeftOut,
+	TwoPublishers, OldEpoch, Duplicates, FullForgets, InterruptionIgnored, AnchorForgotten,
+	FutureForgotten, HalfRevision,
+}

@@ -1,0 +1,220 @@
+//go:build mutants
+
+package sim_test
+
+import (
+	"flag"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kvorum/kvorum/libs/core/mutant"
+	"github.com/kvorum/kvorum/libs/sim"
+)
+
+// survey counts how soon each mistake is seen, for docs/track-record.md.
+var survey = flag.Uint64("survey", 0, "run so many seeds of each mistake and tell in how many it is seen")
+
+// catch says how a mistake is seen.
+type catch struct {
+	bug mutant.Bug
+	// tune makes of a drawn run one in which the mistake can show.
+	tune func(*sim.Options)
+	// by is what the violation says, a regular expression.
+	by string
+	// within is how many seeds may be needed.
+	within uint64
+}
+
+// catches has every mistake that the simulator sees.
+var catches = []catch{
+	{mutant.AckBeforeSync, consensus, `on the disks of`, 5},
+	{mutant.AppendPasses, consensus, ``, 20},
+	{mutant.CheckpointBeforeSync, consensus, ``, 20},
+	{mutant.DiscardBeforeCheckpoint, consensus, ``, 20},
+	{mutant.ReadBeforeApplied, reads, ``, 20},
+	{mutant.VoteNotSynced, elections, `both lead in term`, 20},
+	{mutant.LogNotSynced, power, ``, 20},
+	{mutant.LostDiskVotes, lostDisks, ``, 20},
+	{mutant.TruncateBeyondCheckpoint, consensus, ``, 20},
+	{mutant.ReadWithoutQuorum, reads, ``, 20},
+	{mutant.ReadBeforeOwnTerm, reads, ``, 20},
+	{mutant.ApplyTwice, consensus, ``, 20},
+	{mutant.DedupForgotten, consensus, ``, 20},
+	{mutant.RevisionFromKeys, consensus, ``, 20},
+	{mutant.PublishEarly, reads, ``, 20},
+	{mutant.ExpireAnyGeneration, leases, ``, 20},
+	{mutant.FenceIgnored, leases, ``, 20},
+	{mutant.LeaseClockRuns, leases, ``, 20},
+	{mutant.LeaseClockLeaps, leases, ``, 20},
+	{mutant.RenewExpiring, leases, ``, 20},
+	{mutant.ExpiryForgotten, slowLeases, ``, 20},
+	{mutant.RenewWithoutQuorum, leases, ``, 20},
+	{mutant.RenewWithoutLook, slowLeases, ``, 20},
+	{mutant.LockForAll, leases, ``, 20},
+
+	{mutant.ProgressAhead, watches, ``, 20},
+	{mutant.PlusLeftOut, watches, ``, 20},
+	{mutant.TakeoverForgets, watches, ``, 20},
+	{mutant.WindowOverflow, watches, ``, 20},
+	{mutant.BoundForgotten, watches, ``, 20},
+	{mutant.TailsLeftOut, watches, ``, 20},
+	{mutant.TwoPublishers, watches, ``, 20},
+	{mutant.OldEpoch, watches, ``, 20},
+	{mutant.Duplicates, watches, ``, 20},
+	{mutant.FullForgets, watches, ``, 20},
+	{mutant.InterruptionIgnored, watches, ``, 20},
+	{mutant.AnchorForgotten, watches, ``, 20},
+	{mutant.FutureForgotten, watches, ``, 20},
+	{mutant.HalfRevision, watches, ``, 20},
+	{mutant.TrimCompacted, watches, ``, 20},
+	{mutant.SkipCompactedDeletes, watches, ``, 20},
+}
+
+// calm is a run in which nothing goes wrong, for others to begin with.
+func calm(o *sim.Options) {
+	o.Nodes, o.HarmMillis, o.Faults, o.HealCore = 3, 1000, sim.Weights{}, 0
+	o.KV, o.Watchers, o.Leases, o.Locks = 0, 0, 0, 0
+}
+
+func consensus(o *sim.Options) {
+	calm(o)
+	o.KV, o.Leases = 1, 1
+	o.Faults = sim.Weights{Kill: 1, PowerCut: 1, PowerCutAll: 1, Partition: 1, SlowDisk: 1}
+}
+
+// elections are many, slow, and on nodes that lose power meanwhile.
+// elections are many, and nodes lose power during them.
+func elections(o *sim.Options) {
+	calm(o)
+	o.Millis, o.KV, o.HarmMillis = 60_000, 1, 500
+	o.NetMinMicros, o.NetMaxMicros = 100, 30_000
+	o.Faults = sim.Weights{PowerCut: 4, PowerCutAll: 1, Pause: 1}
+}
+
+func power(o *sim.Options) {
+	consensus(o)
+	o.Faults = sim.Weights{PowerCut: 1, PowerCutAll: 2}
+}
+
+func lostDisks(o *sim.Options) {
+	consensus(o)
+	o.Faults = sim.Weights{LostDisk: 2, Partition: 1, Kill: 1}
+}
+
+func reads(o *sim.Options) {
+	calm(o)
+	o.KV = 2
+	o.Faults = sim.Weights{Pause: 1, PauseLong: 2, Partition: 2}
+}
+
+func leases(o *sim.Options) {
+	calm(o)
+	o.Leases, o.Locks = 1, 1
+	o.Faults = sim.Weights{Kill: 1, Pause: 2, PauseLong: 2, PauseAll: 1, Partition: 2, BadNetwork: 1}
+}
+
+// slowLeases end by entries that take long to be written and applied.
+func slowLeases(o *sim.Options) {
+	calm(o)
+	o.Leases, o.HarmMillis = 2, 700
+	o.LogMinMicros, o.LogMaxMicros, o.ApplyMaxMicros, o.ApplySlow = 1000, 20_000, 2000, 10
+	o.Faults = sim.Weights{Pause: 3, Partition: 1, BadNetwork: 1, SlowDisk: 2}
+}
+
+func watches(o *sim.Options) {
+	calm(o)
+	o.Watchers, o.KeepRevisions, o.CheckpointMillis = 2, 20, 500
+	o.Faults = sim.Weights{FanoutKill: 2, FanoutPause: 2, FanoutCut: 2, Kill: 1}
+}
+
+// options are those of a mistake's run.
+func (c catch) options(seed uint64) sim.Options {
+	o := sim.Draw(seed, 20_000)
+	c.tune(&o)
+	return o
+}
+
+// run reports how a run with the mistake ends.
+func (c catch) run(seed uint64) error {
+	sim.Plant(c.bug)
+	defer sim.Plant("")
+	_, err := sim.Run(c.options(seed))
+	return err
+}
+
+// TestMutants: each mistake is seen within its number of seeds, for the reason
+// that is expected, and the very run that shows it passes without it.
+func TestMutants(t *testing.T) {
+	if *survey > 0 {
+		t.Skip("a survey is made")
+	}
+	for _, c := range catches {
+		t.Run(string(c.bug), func(t *testing.T) {
+			for seed := range c.within {
+				err := c.run(seed)
+				if err == nil {
+					continue
+				}
+				if !regexp.MustCompile(c.by).MatchString(err.Error()) {
+					t.Errorf("seen by another check than %q: %v", c.by, err)
+				}
+				if _, err := sim.Run(c.options(seed)); err != nil {
+					t.Errorf("seen without the mistake as well: %v", err)
+				}
+				return
+			}
+			t.Errorf("not seen within %d seeds", c.within)
+		})
+	}
+}
+
+// TestSurvey counts, for every seed to begin with, how many it takes.
+func TestSurvey(t *testing.T) {
+	if *survey == 0 {
+		t.Skip("no survey is asked for")
+	}
+	for _, c := range catches {
+		t.Run(string(c.bug), func(t *testing.T) { c.survey(t) })
+	}
+}
+
+func (c catch) survey(t *testing.T) {
+	seen, since := 0, 1
+	var waits []int
+	kinds := map[string]int{}
+	for seed := range *survey {
+		err := c.run(seed)
+		if err == nil {
+			since++
+			continue
+		}
+		if _, err := sim.Run(c.options(seed)); err != nil {
+			t.Errorf("without the mistake: %v", err)
+			continue
+		}
+		seen++
+		for ; since > 0; since-- {
+			waits = append(waits, since)
+		}
+		since = 1
+		kinds[kind(err)]++
+	}
+	if seen == 0 {
+		t.Fatalf("not seen in %d seeds", *survey)
+	}
+	slices.Sort(waits)
+	t.Logf("seen in %d of %d seeds, after %d in the median, %d at most", seen, *survey, waits[len(waits)/2], max(waits[len(waits)-1], since-1))
+	for kind, n := range kinds {
+		t.Logf("%3d %.300s", n, kind)
+	}
+}
+
+// kind is a violation without its particulars.
+func kind(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	_, line, _ = strings.Cut(line, "ms: ")
+	line = regexp.MustCompile(`"[^"]*"`).ReplaceAllString(line, "K")
+	return regexp.MustCompile(`\d+`).ReplaceAllString(line, "N")
+}
