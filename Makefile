@@ -13,7 +13,7 @@ FUZZTIME ?= 3s
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help build test run up down lint tidy stale generate fuzz sim mutants
+.PHONY: help build test run up down lint tidy stale generate fuzz sim mutants torture
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ TIME ?= 100
 
 sim: ## simulations of whole clusters (make sim SEED=1 RUNS=2000 TIME=500)
 	go run ./tools/sim --seed $(SEED) --runs $(RUNS) --time $(TIME)
+
+# SEED as above; FAULTS are some kinds, separated by commas, and none are all.
+torture: TIME = 5m
+torture: ## real processes under faults, as root with all of them (make torture TIME=30m)
+	go run ./tools/torture --time $(TIME) --seed $(SEED) --faults "$(FAULTS)"
 
 tidy: stale ## the repository's own rules, and generated code up to date
 	go run ./tools/tidy

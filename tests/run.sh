@@ -34,11 +34,17 @@ go test -timeout 10m $(go list $packages | grep -v /tests/)
 
 phase "simulation"
 # Other seeds every time: what fails prints the command that replays it.
-go run ./tools/sim --runs 60 --time 60
+go run ./tools/sim --runs 120 --time 60
 
 phase "tests with real processes"
 # Not from the cache: they depend on programs that they build themselves.
 go test -count=1 -timeout 10m $(go list ./tests/... | grep -v -e /cclient -e /containers)
+
+phase "torture"
+# A slice of tools/torture, with a seed that it prints.
+go run ./tools/torture --time 60s --phase 60s --rate 300 --faults kill-leader,kill-all,pause-leader,isolate-leader,deaf-leader,power-all,power-one,flip-state,failing-disk,lost-disk,kill-fanout,combined
+[ "$(id -u)" = 0 ] && command -v ip >/dev/null && command -v iptables >/dev/null && [ -e /dev/fuse ] ||
+	skip "torture without partitions or without broken disks: needs root, ip and iptables (Debian: apt install iproute2 iptables) and /dev/fuse"
 
 phase "fuzzing"
 sh tests/fuzz.sh

@@ -22,6 +22,9 @@ var (
 	ErrNewerFormat = errors.New("badgerstore: directory was written by a newer version")
 	// ErrNoSpace: the disk is too full to start.
 	ErrNoSpace = errors.New("badgerstore: not enough free disk space")
+	// ErrNotClosed, also of Close: the database may still be at work in this
+	// process, and write to its directory.
+	ErrNotClosed = errors.New("badgerstore: not closed")
 	// ErrDescriptors: the process may open too few files.
 	ErrDescriptors = errors.New("badgerstore: limit of open files is too low")
 )

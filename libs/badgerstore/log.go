@@ -212,5 +212,5 @@ func (l *raftLog) close() error {
 	if l.mem != nil {
 		l.mem.close()
 	}
-	return closeBadger(l.dir, l.db)
+	return closeBadger(l.dir, l.db, l.failed != nil)
 }

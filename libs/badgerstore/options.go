@@ -1,9 +1,11 @@
 package badgerstore
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	badgeroptions "github.com/dgraph-io/badger/v4/options"
@@ -74,7 +76,11 @@ func (o options) badger(dir string) badger.Options {
 // from now on may be acted upon. Every table is verified, all of it: Badger
 // reads them in goroutines of its own, where damage would end the process.
 func openBadger(dir string, opts badger.Options, open func(badger.Options) (*badger.DB, error)) (db *badger.DB, err error) {
-	defer guard(dir, &err)
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.Join(corruptf(dir, "the files are damaged: %v", firstLine(r)), ErrNotClosed)
+		}
+	}()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("badgerstore: create %s: %w", dir, err)
 	}
@@ -98,9 +104,39 @@ func openBadger(dir string, opts badger.Options, open func(badger.Options) (*bad
 	return db, nil
 }
 
-func closeBadger(dir string, db *badger.DB) (err error) {
-	defer guard(dir, &err)
-	return db.Close()
+// closePatience is how long a database may take to write out what it holds in
+// memory; Badger itself tries for ever where the disk does not let it. After an
+// error nothing of that is needed.
+const (
+	closePatience       = 20 * time.Second
+	closePatienceFailed = time.Second
+)
+
+// closeBadger fails with ErrNotClosed where Badger may go on working in this
+// process.
+func closeBadger(dir string, db *badger.DB, failed bool) error {
+	patience := closePatience
+	if failed {
+		patience = closePatienceFailed
+	}
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	closed := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { closed <- err }()
+		defer guard(dir, &err)
+		err = db.Close()
+	}()
+	select {
+	case err := <-closed:
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrNotClosed, dir, err)
+		}
+		return nil
+	case <-timeout.C:
+		return fmt.Errorf("%w: %s: not within %s", ErrNotClosed, dir, patience)
+	}
 }
 
 // badgerLogger passes on Badger's reports; what it calls information is for

@@ -248,7 +248,10 @@ func (s *state) close() error {
 		return nil
 	}
 	s.closed = true
-	return closeBadger(s.dir, s.db)
+	s.failMu.Lock()
+	failed := s.failed != nil
+	s.failMu.Unlock()
+	return closeBadger(s.dir, s.db, failed)
 }
 
 // remove closes the state and deletes its files.

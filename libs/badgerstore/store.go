@@ -228,6 +228,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	var errs []error
+	if state != nil {
+		shareFailure(s.log, state)
+	}
 	if recv != nil {
 		errs = append(errs, recv.drop())
 	}
@@ -239,4 +242,18 @@ func (s *Store) Close() error {
 	}
 	errs = append(errs, s.lock.release())
 	return errors.Join(errs...)
+}
+
+// shareFailure has neither database wait for a disk that has failed the other.
+func shareFailure(l *raftLog, s *state) {
+	l.write.Lock()
+	defer l.write.Unlock()
+	s.failMu.Lock()
+	defer s.failMu.Unlock()
+	if s.failed == nil {
+		s.failed = l.failed
+	}
+	if l.failed == nil {
+		l.failed = s.failed
+	}
 }

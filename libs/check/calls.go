@@ -1,7 +1,9 @@
 package check
 
 import (
+	"errors"
 	"fmt"
+	"math"
 
 	"google.golang.org/protobuf/proto"
 
@@ -20,12 +22,15 @@ type call struct {
 	made     bool
 	oldest   int64 // the oldest revision that it read by number, 0 for none
 	floor    int64 // it took effect at this time or later, for what came before it
+	// start is how many of its window come in earlier places, turn how many of
+	// those in its own place that compactions do not matter to come before it.
+	start, turn int
 }
 
 // calls puts the attempts of each request together. What was refused is apart:
 // it did nothing, and says something about the store only in its error.
 func (h *History) calls() (answered, unknown []*call, refused []*Op, err error) {
-	ids, finals := map[string]*call{}, map[string]*Op{}
+	ids, finals, asked := map[string]*call{}, map[string]*Op{}, h.asked()
 	var all []*call
 	for i := range h.Ops {
 		op := &h.Ops[i]
@@ -34,6 +39,9 @@ func (h *History) calls() (answered, unknown []*call, refused []*Op, err error) 
 				return nil, nil, nil, fmt.Errorf("the outcome is unknown, and recorded as a refusal: %s", op)
 			}
 			refused = append(refused, op)
+			if op.comparedAt() != 0 {
+				answered = append(answered, &call{Op: op, from: min(op.Call, asked[op.MsgID]), until: op.Return})
+			}
 			final := finals[op.MsgID]
 			if op.MsgID != "" && fromState(op.Err) && (final == nil || op.Call < final.Call) {
 				finals[op.MsgID] = op
@@ -43,13 +51,16 @@ func (h *History) calls() (answered, unknown []*call, refused []*Op, err error) 
 		if (op.Return == Unknown) != (op.Response == nil) || op.Return < op.Call {
 			return nil, nil, nil, fmt.Errorf("not a record of an operation: %s", op)
 		}
-		if op.Return == Unknown && !writes(op.Request) {
+		changes := writes(op.Request)
+		if op.Return == Unknown && !changes {
 			continue // nobody saw anything of it
 		}
 		c := ids[op.MsgID]
-		if op.MsgID == "" || c == nil {
+		if op.MsgID == "" || !changes || c == nil {
 			c = &call{Op: op, from: op.Call, until: op.Return}
-			ids[op.MsgID] = c
+			if changes {
+				ids[op.MsgID] = c
+			}
 			all = append(all, c)
 		} else if err := c.again(op); err != nil {
 			return nil, nil, nil, err
@@ -69,6 +80,29 @@ func (h *History) calls() (answered, unknown []*call, refused []*Op, err error) 
 	return answered, unknown, refused, nil
 }
 
+// asked tells when each message id was first used. It has no time for the empty
+// one: math.MaxInt64.
+func (h *History) asked() map[string]int64 {
+	first := map[string]int64{"": math.MaxInt64}
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		if at, ok := first[op.MsgID]; !ok || op.MsgID != "" && op.Call < at {
+			first[op.MsgID] = op.Call
+		}
+	}
+	return first
+}
+
+// comparedAt is the revision at which the store found that Kv-If-Revision did
+// not hold, 0 where that is not what happened.
+func (op *Op) comparedAt() int64 {
+	e := (*api.Error)(nil)
+	if op.IfRevision != nil && errors.As(op.Err, &e) && e.Kind == api.KindCompareFailed {
+		return e.Revision
+	}
+	return 0
+}
+
 // fromState: the state machine refused, and remembers that for the message id;
 // other refusals come before it.
 func fromState(err error) bool {
@@ -81,7 +115,7 @@ func fromState(err error) bool {
 
 // again adds an attempt under the same message id.
 func (c *call) again(op *Op) error {
-	if !proto.Equal(c.Request, op.Request) {
+	if !proto.Equal(c.Request, op.Request) || !sameNumber(c.IfRevision, op.IfRevision) {
 		return fmt.Errorf("one message id for two requests: %s; %s", c.Op, op)
 	}
 	if c.Response != nil && op.Response != nil && !sameAnswer(c.Op, op) {
@@ -94,6 +128,8 @@ func (c *call) again(op *Op) error {
 	return nil
 }
 
+func sameNumber(a, b *int64) bool { return a == b || a != nil && b != nil && *a == *b }
+
 // sameAnswer: a large one may be stripped where it is given again.
 func sameAnswer(a, b *Op) bool {
 	if ra, _ := revisionOf(a.Response); a.Repeated != b.Repeated && max(proto.Size(a.Response), proto.Size(b.Response)) > api.DedupResultBytes {
@@ -103,15 +139,15 @@ func sameAnswer(a, b *Op) bool {
 	return proto.Equal(a.Response, b.Response)
 }
 
-// writes: the request may change something.
+// writes: the request may change something, so that a message id means something.
 func writes(request proto.Message) bool {
 	switch q := request.(type) {
-	case *kvpb.PutRequest, *kvpb.DeleteRangeRequest, *kvpb.LeaseRevokeRequest:
+	case *kvpb.PutRequest, *kvpb.DeleteRangeRequest, *kvpb.LeaseRevokeRequest, *kvpb.CompactRequest:
 		return true
 	case *kvpb.TxnRequest:
 		for _, ops := range [][]*kvpb.RequestOp{q.Success, q.Failure} {
 			for _, op := range ops {
-				if op.GetRange() == nil {
+				if op.GetPut() != nil || op.GetDeleteRange() != nil || op.GetTxn() != nil && writes(op.GetTxn()) {
 					return true
 				}
 			}

@@ -24,6 +24,9 @@ type Op struct {
 	// unique in the history (the client's number and a count, say), so that an
 	// event tells whose it was.
 	Request proto.Message
+	// IfRevision is the Kv-If-Revision of a put, or of a delete of one key; nil:
+	// none.
+	IfRevision *int64
 	// Response is its answer; nil where the outcome is unknown or Err is set.
 	Response proto.Message
 	// Err is a refusal that says that the request took no effect.

@@ -33,42 +33,10 @@ import (
 // The events tell the store at every revision, so an answer's revision gives its
 // place in the order, and the search (porcupine's) is over short windows.
 func Linearizable(h History) error {
-	t, err := newTimeline(h.Start, h.Events)
+	o, ordered, reads, err := h.order()
 	if err != nil {
 		return err
 	}
-	answered, unknown, refused, err := h.calls()
-	if err != nil {
-		return err
-	}
-	o, placed, err := t.findOwners(&h, answered, unknown, refused)
-	if err != nil {
-		return err
-	}
-	if err := o.refusals(placed, refused); err != nil {
-		return err
-	}
-	ordered := make([]*call, 0, len(placed))
-	var reads []*call
-	for _, c := range placed {
-		if weak(c.Request) {
-			reads = append(reads, c)
-		} else {
-			ordered = append(ordered, c)
-		}
-	}
-	slices.SortStableFunc(ordered, func(a, b *call) int {
-		if c := cmp.Compare(a.revision, b.revision); c != 0 {
-			return c
-		}
-		if a.made != b.made {
-			if a.made {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(a.from, b.from)
-	})
 	if err := o.weakReads(ordered, reads); err != nil {
 		return err
 	}
@@ -78,8 +46,44 @@ func Linearizable(h History) error {
 	return o.windows(ordered)
 }
 
-// windowOps is how many operations porcupine looks at together, or few more.
-const windowOps = 200
+// order judges each request by itself, and puts them in the order of their
+// places; reads that may be of the past are apart.
+func (h *History) order() (o *owners, ordered, reads []*call, err error) {
+	t, err := newTimeline(h.Start, h.Events)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	answered, unknown, refused, err := h.calls()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	o, placed, err := t.findOwners(h, answered, unknown, refused)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := o.refusals(placed, refused); err != nil {
+		return nil, nil, nil, err
+	}
+	for _, c := range placed {
+		if weak(c.Request) {
+			reads = append(reads, c)
+		} else {
+			ordered = append(ordered, c)
+		}
+	}
+	slices.SortStableFunc(ordered, func(a, b *call) int {
+		switch c := cmp.Compare(a.revision, b.revision); {
+		case c != 0:
+			return c
+		case a.made != b.made && a.made:
+			return -1
+		case a.made != b.made:
+			return 1
+		}
+		return cmp.Compare(a.from, b.from)
+	})
+	return o, ordered, reads, nil
+}
 
 // inTime demands of each call that it was not answered before one was asked that
 // comes before it in the order. Calls of one place may come in any order.
@@ -94,7 +98,7 @@ func inTime(ordered []*call) error {
 		}
 		if last != nil {
 			if c.floor = last.from; c.until < c.floor {
-				return fmt.Errorf("stale: this is of revision %d: %s; it was answered before this was asked, which is of revision %d: %s", c.revision, c.Op, last.revision, last.Op)
+				return fmt.Errorf("stale: revision %d had been seen: %s; later this was asked and is of revision %d: %s", c.revision, c.Op, last.revision, last.Op)
 			}
 		}
 		if here == nil || c.from > here.from {
@@ -106,6 +110,9 @@ func inTime(ordered []*call) error {
 
 // samePlace: nothing in the answers says which came first.
 func (c *call) samePlace(d *call) bool { return c.revision == d.revision && c.made == d.made }
+
+// windowOps is how many operations porcupine looks at together, or few more.
+const windowOps = 200
 
 // windows lets porcupine judge the order, cut into windows where a revision
 // tells the state. Within one place a cut does no harm, for the calls there are
@@ -153,9 +160,14 @@ func (c *call) sensitive() bool {
 	return compaction || c.oldest != 0
 }
 
-// place is the state of the search: the store's revision says all about it, but
-// for what is compacted.
-type place struct{ revision, compacted int64 }
+// place is the state of the search. What is linearized of the window, and of the
+// place those that compactions do not matter to, follows from the order: all of a
+// place come before the next, and what changes nothing may as well come in the
+// order in which it was asked. To say so keeps the search short.
+type place struct {
+	revision, compacted int64
+	done, turn          int
+}
 
 // undecidedAfter bounds the search in one window, which takes a millisecond.
 const undecidedAfter = time.Minute
@@ -165,7 +177,16 @@ const undecidedAfter = time.Minute
 // was asked.
 func (o *owners) window(calls []*call, state *place) error {
 	history := make([]porcupine.Operation, len(calls))
+	state.done = 0
 	for i, c := range calls {
+		if i > 0 && c.samePlace(calls[i-1]) {
+			c.start, c.turn = calls[i-1].start, calls[i-1].turn
+			if !calls[i-1].sensitive() {
+				c.turn++
+			}
+		} else {
+			c.start, c.turn = i, 0
+		}
 		history[i] = porcupine.Operation{ClientId: c.Client, Input: c, Call: max(c.from, calls[0].floor), Return: c.until}
 	}
 	model := porcupine.Model{
@@ -201,9 +222,19 @@ func (o *owners) step(s place, c *call) (place, bool) {
 			return s, false // another's turn
 		}
 	}
-	if to < s.revision || c.oldest != 0 && c.oldest < s.compacted {
+	if s.done == c.start {
+		s.turn = 0
+	}
+	if to < s.revision || s.done < c.start || c.oldest != 0 && c.oldest < s.compacted {
 		return s, false
 	}
+	if !c.sensitive() {
+		if s.turn != c.turn {
+			return s, false
+		}
+		s.turn++
+	}
+	s.done++
 	s.revision = c.revision
 	if q, ok := c.Request.(*kvpb.CompactRequest); ok {
 		if q.Revision <= s.compacted {

@@ -24,9 +24,14 @@ type run struct {
 }
 
 // do carries a request out. An error says why the store would have refused.
-func (t *timeline) do(request proto.Message, before int64) (*run, proto.Message, error) {
+func (t *timeline) do(op *Op, before int64) (*run, proto.Message, error) {
 	r := &run{t: t, before: before}
-	switch q := request.(type) {
+	if op.IfRevision != nil {
+		if is := r.get(string(op.key())).GetModRevision(); is != *op.IfRevision {
+			return r, nil, fmt.Errorf("the key's mod revision is %d, not %d", is, *op.IfRevision)
+		}
+	}
+	switch q := op.Request.(type) {
 	case *kvpb.RangeRequest:
 		resp, err := r.rangeOf(q)
 		return r, resp, err
@@ -47,7 +52,16 @@ func (t *timeline) do(request proto.Message, before int64) (*run, proto.Message,
 	case *kvpb.LeaseRevokeRequest:
 		return r, r.revoke(q), nil
 	}
-	return nil, nil, fmt.Errorf("no request of a history: %T", request)
+	return nil, nil, fmt.Errorf("no request of a history: %T", op.Request)
+}
+
+// key is what a put, or a delete of one key, changes.
+func (op *Op) key() []byte {
+	if q, ok := op.Request.(*kvpb.PutRequest); ok {
+		return q.GetKey()
+	}
+	q, _ := op.Request.(*kvpb.DeleteRangeRequest)
+	return q.GetKey()
 }
 
 // revision is the store's, as of now.

@@ -2,12 +2,14 @@ package check
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 )
 
@@ -47,7 +49,7 @@ func (t *timeline) findOwners(h *History, answered, unknown []*call, refused []*
 	}
 	for c, i := range m.taken { // in any order: they have nothing to do with each other
 		c.revision, c.made, c.until = o.start+1+int64(i), true, min(c.until, o.seen[i])
-		r, _, err := o.do(c.Request, c.revision-1)
+		r, _, err := o.do(c.Op, c.revision-1)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -63,6 +65,9 @@ func (t *timeline) findOwners(h *History, answered, unknown []*call, refused []*
 
 // claim holds an answer against the store.
 func (o *owners) claim(c *call) error {
+	if c.Err != nil {
+		return o.compared(c)
+	}
 	var ok bool
 	if c.revision, ok = revisionOf(c.Response); !ok || c.revision < o.start {
 		return fmt.Errorf("the answer has no revision, or one from before the history: %s", c.Op)
@@ -72,7 +77,7 @@ func (o *owners) claim(c *call) error {
 	}
 	made, sure := changed(c.Response)
 	if !sure && c.revision > o.start {
-		r, _, err := o.do(c.Request, c.revision-1)
+		r, _, err := o.do(c.Op, c.revision-1)
 		made = err == nil && len(r.events) > 0 && eventsDiffer(o.events(c.revision), r.events) == nil
 	}
 	before := c.revision
@@ -86,7 +91,7 @@ func (o *owners) claim(c *call) error {
 		}
 		o.made[i], c.made = c, true
 	}
-	r, want, err := o.do(c.Request, before)
+	r, want, err := o.do(c.Op, before)
 	if err != nil {
 		return fmt.Errorf("it had to be refused: %w: %s", err, c.Op)
 	}
@@ -104,6 +109,20 @@ func (o *owners) claim(c *call) error {
 	}
 	if q, ok := c.Request.(*kvpb.RangeRequest); ok && c.revision < q.MinRevision {
 		return fmt.Errorf("the read is of revision %d, at least %d was asked for: %s", c.revision, q.MinRevision, c.Op)
+	}
+	return nil
+}
+
+// compared holds a refusal because of Kv-If-Revision against the store.
+func (o *owners) compared(c *call) error {
+	var e *api.Error
+	errors.As(c.Err, &e)
+	if c.revision = e.Revision; c.revision < o.start || c.revision > o.end() {
+		return fmt.Errorf("the history has no revision %d: %s", c.revision, c.Op)
+	}
+	is := o.get(string(c.key()), c.revision).GetModRevision()
+	if is == *c.IfRevision || is != e.ModRevision {
+		return fmt.Errorf("the key's mod revision was %d at revision %d, refused as %d: %s", is, c.revision, e.ModRevision, c.Op)
 	}
 	return nil
 }
@@ -155,6 +174,9 @@ func (o *owners) candidates(unknown []*call) *matching {
 	unknown = slices.Clone(unknown)
 	slices.SortStableFunc(unknown, func(a, b *call) int { return cmp.Compare(a.from, b.from) })
 	for _, c := range unknown {
+		if _, ok := c.Request.(*kvpb.CompactRequest); ok {
+			continue // it leaves no event
+		}
 		marked, loose := m.marks(c.Request)
 		for _, mark := range marked {
 			m.puts[mark] = append(m.puts[mark], c)
@@ -203,7 +225,7 @@ func (m *matching) match(place int, tried map[*call]bool) bool {
 		}
 	}
 	for _, c := range append(found, m.loose...) {
-		if tried[c] || c.from > m.seen[place] || !m.fits(c.Request, place) {
+		if tried[c] || c.from > m.seen[place] || !m.fits(c.Op, place) {
 			continue
 		}
 		tried[c] = true
@@ -216,8 +238,8 @@ func (m *matching) match(place int, tried map[*call]bool) bool {
 }
 
 // fits: a request made a revision, for all that its events tell.
-func (o *owners) fits(request proto.Message, place int) bool {
-	r, _, err := o.do(request, o.start+int64(place))
+func (o *owners) fits(op *Op, place int) bool {
+	r, _, err := o.do(op, o.start+int64(place))
 	return err == nil && len(r.events) > 0 && eventsDiffer(o.revisions[place], r.events) == nil &&
 		(r.oldest == 0 || r.oldest >= o.compacted[place])
 }
@@ -226,12 +248,12 @@ func (o *owners) fits(request proto.Message, place int) bool {
 func (o *owners) nobodys(place int, answered, unknown []*call, refused []*Op) error {
 	what := fmt.Sprintf("nobody made revision %d: %s", o.start+1+int64(place), showEvents(o.revisions[place]))
 	for _, op := range refused {
-		if o.fits(op.Request, place) || o.puts(op.Request, place) {
+		if o.fits(op, place) || o.puts(op.Request, place) {
 			return fmt.Errorf("%s; but this was refused: %s", what, op)
 		}
 	}
 	for _, c := range slices.Concat(answered, unknown) {
-		if !o.puts(c.Request, place) && !o.fits(c.Request, place) {
+		if !o.puts(c.Request, place) && !o.fits(c.Op, place) {
 			continue
 		}
 		switch {

@@ -33,7 +33,7 @@ func (o *owners) weakReads(ordered, reads []*call) error {
 		q := c.Request.(*kvpb.RangeRequest)
 		switch {
 		case last != nil && c.until < last.from:
-			return fmt.Errorf("from the future: this is of revision %d: %s; it was answered before this was asked, which made revision %d: %s", c.revision, c.Op, last.revision, last.Op)
+			return fmt.Errorf("from the future: this saw revision %d: %s; later this was asked, which made revision %d: %s", c.revision, c.Op, last.revision, last.Op)
 		case q.Revision != 0 && compaction != nil && q.Revision < compaction.Request.(*kvpb.CompactRequest).Revision:
 			return fmt.Errorf("a revision was read after it was compacted: %s; %s", c.Op, compaction.Op)
 		}
@@ -46,18 +46,9 @@ func (o *owners) weakReads(ordered, reads []*call) error {
 // it; that the request did nothing is seen from the events.
 func (o *owners) refusals(placed []*call, refused []*Op) error {
 	var past []*call // in the order of their answers; each is the newest so far
-	asked := map[string]int64{}
-	for i := range o.h.Ops {
-		op := &o.h.Ops[i]
-		if first, ok := asked[op.MsgID]; !ok || op.Call < first {
-			asked[op.MsgID] = op.Call
-		}
-	}
+	asked := o.h.asked()
 	for _, op := range refused {
-		from := op.Call
-		if op.MsgID != "" {
-			from = asked[op.MsgID] // the answer may be of the first attempt
-		}
+		from := min(op.Call, asked[op.MsgID]) // the answer may be of the first attempt
 		kind := api.KindOf(op.Err)
 		low, high := named(op.Request)
 		q, _ := op.Request.(*kvpb.RangeRequest)

@@ -18,7 +18,7 @@ import (
 // recorder makes right histories: one state machine, requests that take effect
 // one after another, and clients who asked before and hear of it later.
 type recorder struct {
-	t       *testing.T
+	t       testing.TB
 	rng     *rand.Rand
 	machine *mvcc.Machine
 	index   uint64
@@ -51,7 +51,7 @@ func (d *due) Pop() any {
 }
 
 // record makes a history of some requests.
-func record(t *testing.T, seed uint64, requests int) History {
+func record(t testing.TB, seed uint64, requests int) History {
 	machine, err := mvcc.Open(memstore.New(nil).State(), 0)
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +86,16 @@ func (a *asked) gaveUp() Op {
 func (r *recorder) next(client int, at int64) {
 	r.count++
 	a := &asked{op: Op{Client: client, Call: at + r.rng.Int64N(50), Request: r.request()}}
+	if q, ok := a.op.Request.(*kvpb.PutRequest); ok && r.rng.IntN(4) == 0 {
+		resp, err := r.machine.Published().Range(&kvpb.RangeRequest{Key: q.Key})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		a.op.IfRevision = new(int64)
+		for _, kv := range resp.Kvs {
+			*a.op.IfRevision = kv.ModRevision
+		}
+	}
 	a.effect = a.op.Call + r.rng.Int64N(100)
 	if writes(a.op.Request) {
 		a.op.MsgID = fmt.Sprint("m", r.count)
@@ -129,7 +139,7 @@ func (r *recorder) take(a *asked) {
 }
 
 func (r *recorder) carryOut(op *Op) {
-	c := &command.Command{MsgId: op.MsgID}
+	c := &command.Command{MsgId: op.MsgID, IfRevision: op.IfRevision}
 	switch q := op.Request.(type) {
 	case *kvpb.RangeRequest:
 		p := r.machine.Published()

@@ -29,6 +29,9 @@ func (op *Op) String() string {
 	if op.MsgID != "" {
 		id = " (" + op.MsgID + ")"
 	}
+	if op.IfRevision != nil {
+		id += fmt.Sprintf(" if revision %d", *op.IfRevision)
+	}
 	kind := strings.TrimSuffix(string(op.Request.ProtoReflect().Descriptor().Name()), "Request")
 	return fmt.Sprintf("client %d, %s to %s s: %s{%s}%s -> {%s}", op.Client, seconds(op.Call), until, kind, showMessage(op.Request), id, outcome)
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"strings"
 
+	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/core/fanout"
 )
 
@@ -75,6 +76,23 @@ type route struct {
 	// known are the connections at the node that the replica's server knows the
 	// subscriptions of. It is replaced, never changed.
 	known []*conn
+	// lossy: until then it loses events now and then, of which only their tails
+	// tell.
+	lossy int64
+}
+
+// loses tells that a batch is lost. A break that nobody notices lies between two
+// beats, or takes more than one: what is lost is events alone.
+func (r *route) loses(batch []fanout.Message) bool {
+	if r.f.w.now >= r.lossy || !r.f.w.chance(30) {
+		return false
+	}
+	for _, m := range batch {
+		if !strings.HasPrefix(m.Subject, api.SubjectWatch) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *route) up() bool { return r.toNode.up }

@@ -81,5 +81,4 @@ func (n *node) lose(power bool) {
 func (d *disk) mend(n *node) {
 	d.slow, d.hungUntil, d.fault = 0, 0, nil
 	n.store.Fail(nil)
-	n.store.SetFreeBytes(1 << 40)
 }

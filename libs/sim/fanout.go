@@ -19,7 +19,9 @@ type fan struct {
 	time     clockwork
 	up       bool
 	paused   bool
-	isolated bool // all its routes are cut
+	midway   int64 // it will be stopped for so long while it publishes next
+	pace     int64 // how long publishing takes at most
+	isolated bool  // all its routes are cut
 	life     int
 	gate     gate
 	held     []func() // what it would have done while it was stopped
@@ -34,7 +36,7 @@ type fan struct {
 }
 
 func newFan(w *world, name string, l fanout.Limits) *fan {
-	f := &fan{w: w, b: w.watching, name: name, limits: l}
+	f := &fan{w: w, b: w.watching, name: name, limits: l, pace: []int64{ms / 5, ms / 5, 20 * ms, 100 * ms}[w.rng.IntN(4)]}
 	f.gate = gate{w: w, running: func() bool { return f.up && !f.paused }, life: func() int { return f.life }}
 	f.time.run(w.now, w.rng.Int64N(2*w.o.ClockPPM+1)-w.o.ClockPPM)
 	return f
@@ -47,7 +49,7 @@ func (f *fan) start() {
 		return
 	}
 	f.w.tell("%s starts", f.name)
-	f.up, f.paused, f.open, f.busy, f.held, f.waiting, f.room = true, false, false, false, nil, nil, nil
+	f.up, f.paused, f.open, f.busy, f.held, f.waiting, f.room, f.midway = true, false, false, false, nil, nil, nil, 0
 	f.life++
 	f.rules, f.current = fanout.NewReplica(f.name+"."+strconv.Itoa(f.life), f.limits), nil
 	for _, r := range f.b.routes[f] {
@@ -87,6 +89,17 @@ func (f *fan) resume() {
 	for _, do := range held {
 		do()
 	}
+}
+
+// stop pauses it for a while.
+func (f *fan) stop(d int64) {
+	f.pause()
+	life := f.life
+	f.w.after(d, func() {
+		if f.life == life {
+			f.resume()
+		}
+	})
 }
 
 // isolate cuts all routes of the replica, or lets them come back.
@@ -137,6 +150,7 @@ func (f *fan) turn() {
 		f.open = holding
 		if holding {
 			f.w.report.Publishers++
+			f.alone()
 		}
 	}
 	if f.room != nil && f.rules.Room() {
@@ -154,7 +168,11 @@ func (f *fan) turn() {
 	}
 	// The process may be stopped, or end, between here and there.
 	f.busy = true
-	f.later(f.w.rng.Int64N(ms/5), func() {
+	if d := f.midway; d > 0 {
+		f.midway = 0
+		f.stop(d)
+	}
+	f.later(f.w.rng.Int64N(min(f.pace, int64(len(batch))*8*ms)), func() {
 		f.publish(batch)
 		f.rules.Done()
 		f.busy = false
@@ -169,9 +187,25 @@ func (f *fan) turn() {
 	})
 }
 
-// publish gives messages to the bus. A route may break in the middle of them.
+// overlap is how long two grants may overlap because clocks differ.
+const overlap = 25 * ms
+
+// alone: nobody else holds the grant, for longer than clocks differ.
+func (f *fan) alone() {
+	f.w.report.Checks++
+	for _, other := range f.b.fanouts {
+		if s := other.current; other != f && other.up && s != nil && s.Speaks(s, other.now()+fanout.Instant(overlap)) {
+			f.w.fail("%s is granted publishing while %s holds the grant", f.name, other.name)
+		}
+	}
+}
+
+// publish gives messages to the bus.
 func (f *fan) publish(batch []fanout.Message) {
 	for _, r := range f.b.routes[f] {
+		if r.loses(batch) {
+			continue
+		}
 		if known := r.known; r.up() && len(known) > 0 {
 			r.toNode.send(func() {
 				f.b.gates[r.n].pass(func() {
@@ -231,6 +265,7 @@ func (f *fan) ask() {
 	sent := f.now()
 	request, patience := f.rules.Ask(sent)
 	if request == nil {
+		f.later(int64(fanout.RenewEvery), f.ask)
 		return
 	}
 	f.call(true, int64(patience), func(n *node, reply func(any, error)) { f.b.feeds[n].grant(request, reply) }, func(a any, err error) {

@@ -36,21 +36,29 @@ func (m *nemesis) fanoutPause(*node) bool {
 	if m.w.chance(40) {
 		d = m.w.between(800, 8000)
 	}
-	f.pause()
-	m.w.after(d, f.resume)
+	if m.w.chance(50) {
+		f.midway = d
+	} else {
+		f.stop(d)
+	}
 	return true
 }
 
-// fanoutCut breaks one route of a replica, which comes back by itself, or all of
-// them for a while.
+// fanoutCut breaks one route of a replica, which comes back by itself, lets it
+// lose events, or breaks all of them for a while.
 func (m *nemesis) fanoutCut(*node) bool {
 	f := m.fanout()
 	if f == nil || !f.up || f.isolated {
 		return false
 	}
-	if r := m.w.watching.routes[f][m.w.rng.IntN(len(m.w.nodes))]; m.w.chance(50) {
+	switch r := m.w.watching.routes[f][m.w.rng.IntN(len(m.w.nodes))]; m.w.rng.IntN(4) {
+	case 0, 1:
 		m.w.tell("the route from %s to node %d breaks", f.name, r.n.id)
 		r.broken()
+		return true
+	case 2:
+		m.w.tell("the route from %s to node %d loses events", f.name, r.n.id)
+		r.lossy = m.w.now + m.w.between(500, 5000)
 		return true
 	}
 	m.w.tell("%s is cut off", f.name)

@@ -16,6 +16,7 @@ type judge struct {
 	w       *world
 	index   uint64 // last entry seen
 	ref     *reference
+	events  []*kvpb.Event       // of all entries
 	digests map[uint64]state    // as of an index
 	leaders map[uint64]uint64   // term -> node
 	timers  map[lease.ID]*timer // every lease and key that ever had a timer
@@ -75,6 +76,7 @@ func (j *judge) applied(n *node, e mvcc.Entry, a *mvcc.Applied, after state) {
 			j.expired(id, seen)
 		}
 	}
+	j.events = append(j.events, a.Events...)
 	for _, ev := range a.Events {
 		j.event(ev)
 	}
@@ -237,4 +239,5 @@ func (j *judge) end() {
 		}
 	}
 	j.logs()
+	j.pasts()
 }

@@ -41,7 +41,7 @@ func (w *world) startKV(load int64) {
 // rest lets a client think before its next request.
 func (c *kvClient) rest() {
 	c.busy = false
-	c.w.after(c.w.between(0, 200/(1+c.w.o.KV)), c.next)
+	c.w.after(c.w.between(0, c.w.o.ThinkMillis), c.next)
 }
 
 func (c *kvClient) next() {
@@ -56,6 +56,10 @@ func (c *kvClient) next() {
 		return
 	}
 	a := &asking{request: c.request()}
+	if q, ok := a.request.(*kvpb.PutRequest); ok && c.w.chance(20) {
+		revision := c.seen[string(q.Key)].GetModRevision()
+		a.ifRevision = &revision
+	}
 	if a.changes() {
 		// A compaction without an id would be taken for somebody else's.
 		if _, ok := a.request.(*kvpb.CompactRequest); ok || c.w.chance(90) {
@@ -68,14 +72,15 @@ func (c *kvClient) next() {
 
 // asking is one request until its client is done with it.
 type asking struct {
-	request  proto.Message
-	msgID    string
-	patience int   // so often it is sent again after silence, while the client waits
-	op       int   // its place in the record
-	sent     int64 // when it was sent last
-	silent   bool  // an attempt before this one had no answer: the outcome is open
-	over     bool  // the client waits for it no more
-	answered bool
+	request    proto.Message
+	ifRevision *int64 // Kv-If-Revision
+	msgID      string
+	patience   int   // so often it is sent again after silence, while the client waits
+	op         int   // its place in the record
+	sent       int64 // when it was sent last
+	silent     bool  // an attempt before this one had no answer: the outcome is open
+	over       bool  // the client waits for it no more
+	answered   bool
 }
 
 // ask sends a request, and again as often as the client has patience: always at
@@ -168,7 +173,7 @@ func (c *kvClient) done(a *asking) {
 	if a.msgID != "" && (!a.answered && c.w.chance(50) || c.w.chance(3)) {
 		c.kv.pending++
 		c.w.after(c.w.between(500, 15_000), func() {
-			again := &asking{request: a.request, msgID: a.msgID, silent: true, patience: 5}
+			again := &asking{request: a.request, ifRevision: a.ifRevision, msgID: a.msgID, silent: true, patience: 5}
 			other := &kvClient{client: c.w.newClient(), kv: c.kv, number: c.kv.stranger(), seen: map[string]*kvpb.KeyValue{}, finished: true}
 			other.ask(again)
 		})
@@ -199,7 +204,7 @@ func (n *node) serveKV(a *asking, to *kvAnswer) {
 			to.done(resp, err, repeated)
 		}
 	}
-	c := &command.Command{MsgId: a.msgID}
+	c := &command.Command{MsgId: a.msgID, IfRevision: a.ifRevision}
 	switch q := a.request.(type) {
 	case *kvpb.RangeRequest:
 		n.serveRead(q.Serializable, q.MinRevision, func() {

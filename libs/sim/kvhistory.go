@@ -36,7 +36,7 @@ func (k *kv) stranger() int { k.ids++; return strangers + k.ids }
 
 // begin records that something is asked.
 func (k *kv) begin(client int, a *asking) (op int) {
-	k.h.Ops = append(k.h.Ops, check.Op{Client: client, Call: k.w.now, Return: check.Unknown, Request: a.request, MsgID: a.msgID})
+	k.h.Ops = append(k.h.Ops, check.Op{Client: client, Call: k.w.now, Return: check.Unknown, Request: a.request, IfRevision: a.ifRevision, MsgID: a.msgID})
 	return len(k.h.Ops) - 1
 }
 
@@ -61,7 +61,7 @@ func (k *kv) late(a *asking, sent int64, resp proto.Message, err error, repeated
 		k.end(a, resp, err, repeated)
 		return
 	}
-	k.h.Ops = append(k.h.Ops, check.Op{Client: k.stranger(), Call: sent, Return: k.w.now, Request: a.request,
+	k.h.Ops = append(k.h.Ops, check.Op{Client: k.stranger(), Call: sent, Return: k.w.now, Request: a.request, IfRevision: a.ifRevision,
 		Response: resp, Err: err, MsgID: a.msgID, Repeated: repeated})
 }
 

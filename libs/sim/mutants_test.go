@@ -32,26 +32,29 @@ var catches = []catch{
 	{mutant.AckBeforeSync, consensus, `on the disks of`, 5},
 	{mutant.AppendPasses, consensus, ``, 20},
 	{mutant.CheckpointBeforeSync, consensus, ``, 20},
-	{mutant.DiscardBeforeCheckpoint, consensus, ``, 20},
+	{mutant.DiscardBeforeCheckpoint, hangs, ``, 20},
+	{mutant.SecondSnapshot, snapshots, ``, 20},
 	{mutant.ReadBeforeApplied, reads, ``, 20},
 	{mutant.VoteNotSynced, elections, `both lead in term`, 20},
 	{mutant.LogNotSynced, power, ``, 20},
 	{mutant.LostDiskVotes, lostDisks, ``, 20},
-	{mutant.TruncateBeyondCheckpoint, consensus, ``, 20},
+	{mutant.TruncateBeyondCheckpoint, truncations, ``, 20},
 	{mutant.ReadWithoutQuorum, reads, ``, 20},
-	{mutant.ReadBeforeOwnTerm, reads, ``, 20},
+	{mutant.ReadBeforeOwnTerm, changes, ``, 20},
 	{mutant.ApplyTwice, consensus, ``, 20},
 	{mutant.DedupForgotten, consensus, ``, 20},
-	{mutant.RevisionFromKeys, consensus, ``, 20},
+	{mutant.RevisionFromKeys, compactions, ``, 20},
 	{mutant.PublishEarly, reads, ``, 20},
+	{mutant.ReadCompactedInTxn, compactions, ``, 20},
+	{mutant.PrevFromEntry, batches, ``, 20},
 	{mutant.ExpireAnyGeneration, leases, ``, 20},
 	{mutant.FenceIgnored, leases, ``, 20},
 	{mutant.LeaseClockRuns, leases, ``, 20},
 	{mutant.LeaseClockLeaps, leases, ``, 20},
 	{mutant.RenewExpiring, leases, ``, 20},
-	{mutant.ExpiryForgotten, slowLeases, ``, 20},
+	{mutant.ExpiryForgotten, doubts, ``, 20},
 	{mutant.RenewWithoutQuorum, leases, ``, 20},
-	{mutant.RenewWithoutLook, slowLeases, ``, 20},
+	{mutant.RenewWithoutLook, doubts, ``, 20},
 	{mutant.LockForAll, leases, ``, 20},
 
 	{mutant.ProgressAhead, watches, ``, 20},
@@ -103,10 +106,52 @@ func lostDisks(o *sim.Options) {
 	o.Faults = sim.Weights{LostDisk: 2, Partition: 1, Kill: 1}
 }
 
+// reads are asked of leaders that are none any more.
 func reads(o *sim.Options) {
 	calm(o)
-	o.KV = 2
-	o.Faults = sim.Weights{Pause: 1, PauseLong: 2, Partition: 2}
+	o.Millis, o.KV, o.HarmMillis = 30_000, 4, 700
+	o.Faults = sim.Weights{PauseLong: 3, Partition: 1}
+}
+
+// changes are of the leader, and often.
+func changes(o *sim.Options) {
+	reads(o)
+	o.HarmMillis = 500
+	o.Faults = sim.Weights{Kill: 3, Partition: 1}
+}
+
+// truncations take all that they may.
+func truncations(o *sim.Options) {
+	consensus(o)
+	o.KeepEntries, o.KeepBytes, o.CheckpointMillis = 1, 1, 1000
+}
+
+// compactions are many, and nodes start anew after them.
+func compactions(o *sim.Options) {
+	calm(o)
+	o.KV, o.KeepRevisions, o.CheckpointMillis, o.HarmMillis = 2, 20, 1000, 700
+	o.Faults = sim.Weights{Kill: 2, PowerCut: 1}
+}
+
+// hangs are of the disk, and end with a kill.
+func hangs(o *sim.Options) {
+	calm(o)
+	o.KV, o.KeepRevisions, o.CheckpointMillis, o.HarmMillis = 6, 10, 2000, 800
+	o.Faults = sim.Weights{Kill: 3, HungDisk: 3}
+}
+
+// snapshots are sent all the time, by one leader after the other.
+func snapshots(o *sim.Options) {
+	calm(o)
+	o.KV, o.CheckpointMillis, o.HarmMillis = 1, 100, 300
+	o.KeepEntries, o.KeepBytes = 1, 1
+	o.Faults = sim.Weights{Kill: 3, Partition: 1, SlowDisk: 5}
+}
+
+// batches are entries with many commands.
+func batches(o *sim.Options) {
+	calm(o)
+	o.KV, o.KeepRevisions, o.EntryBytes, o.LogMinMicros, o.LogMaxMicros = 8, 0, 0, 20_000, 60_000
 }
 
 func leases(o *sim.Options) {
@@ -115,12 +160,13 @@ func leases(o *sim.Options) {
 	o.Faults = sim.Weights{Kill: 1, Pause: 2, PauseLong: 2, PauseAll: 1, Partition: 2, BadNetwork: 1}
 }
 
-// slowLeases end by entries that take long to be written and applied.
-func slowLeases(o *sim.Options) {
+// doubts are of a leader in its own leadership, which comes back in its term.
+func doubts(o *sim.Options) {
 	calm(o)
-	o.Leases, o.HarmMillis = 2, 700
-	o.LogMinMicros, o.LogMaxMicros, o.ApplyMaxMicros, o.ApplySlow = 1000, 20_000, 2000, 10
-	o.Faults = sim.Weights{Pause: 3, Partition: 1, BadNetwork: 1, SlowDisk: 2}
+	o.Millis, o.Leases, o.HarmMillis = 30_000, 3, 500
+	o.NetMinMicros, o.NetMaxMicros, o.NetLoss = 100, 1000, 0
+	o.LogMinMicros, o.LogMaxMicros, o.ApplyMaxMicros, o.ApplySlow = 1000, 4000, 2000, 10
+	o.Faults = sim.Weights{Pause: 1, PauseLong: 1, Partition: 3}
 }
 
 func watches(o *sim.Options) {

@@ -2,13 +2,9 @@ package sim
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
 
-	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/bus/membus"
-	"github.com/kvorum/kvorum/libs/core/command"
-	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/store"
 )
 
@@ -203,6 +199,14 @@ func (m *nemesis) halves(n *node) bool {
 	if len(w.nodes) < 2 {
 		return false
 	}
+	if w.chance(30) {
+		other := w.nodes[w.rng.IntN(len(w.nodes))]
+		w.tell("nodes %d and %d do not reach each other", n.id, other.id)
+		w.net.Cut(cluster, n.id, other.id)
+		w.net.Cut(cluster, other.id, n.id)
+		m.healNetAfter(200, 6000)
+		return other != n
+	}
 	side := w.rng.Uint64()
 	w.tell("the network falls apart: %b", side&(1<<len(w.nodes)-1))
 	for _, a := range w.nodes {
@@ -256,19 +260,17 @@ func (m *nemesis) hungDisk(n *node) bool {
 	return true
 }
 
-// fullDisk lets every write fail until there is space again. Mostly the node
-// sees it coming.
+// fullDisk lets every write fail until there is space again. The node stops at
+// the first, and at every start meanwhile.
 func (m *nemesis) fullDisk(n *node) bool {
-	full := func() {
-		m.w.tell("node %d's disk is full", n.id)
-		n.disk.fault = errFull
-		n.store.Fail(errFull)
-	}
-	n.store.SetFreeBytes(200 << 20)
-	m.w.after(m.w.between(0, 3000), full)
-	m.w.after(m.w.between(3000, 8000), func() {
-		m.w.tell("node %d's disk has space again", n.id)
-		n.disk.mend(n)
+	m.w.tell("node %d's disk is full", n.id)
+	n.disk.fault = errFull
+	n.store.Fail(errFull)
+	m.w.after(m.w.between(1000, 8000), func() {
+		if n.disk.fault == errFull {
+			m.w.tell("node %d's disk has space again", n.id)
+			n.disk.mend(n)
+		}
 	})
 	return true
 }
@@ -308,67 +310,4 @@ func (w *world) heal() {
 			n.resume()
 		}
 	}
-}
-
-// drift lets clocks run at new rates.
-func (w *world) drift() {
-	for _, n := range w.nodes {
-		n.time.run(w.now, w.rng.Int64N(2*w.o.ClockPPM+1)-w.o.ClockPPM)
-	}
-	if w.o.ClockPPM > 0 {
-		w.after(w.between(1000, 20_000), w.drift)
-	}
-}
-
-// upkeep is what a node does all the time.
-func (w *world) upkeep(n *node) {
-	if n.whole() {
-		n.guard(n.checkpoint)
-	}
-	w.after(w.o.CheckpointMillis*ms+w.between(0, w.o.CheckpointMillis/4+1), func() { w.upkeep(n) })
-}
-
-// inspect looks at what no message tells.
-func (w *world) inspect() {
-	w.judge.inspect()
-	w.after(w.between(200, 1000), w.inspect)
-}
-
-// compact lets go of history, as a retention by revisions does.
-func (w *world) compact() {
-	if n := w.leader(); n != nil && n.whole() && !w.ending {
-		p := n.machine.Published()
-		if to := p.Revision - w.o.KeepRevisions; to > p.Compacted+w.o.KeepRevisions/10 {
-			c := &command.Command{Op: &command.Command_Compact{Compact: &kvpb.CompactRequest{Revision: to}}}
-			n.arrive(func() {
-				n.write(c, &request{applied: func(res mvcc.Result) { w.report.Compactions++ }, refuse: func() {}})
-			})
-		}
-	}
-	w.after(w.between(500, 2000), w.compact)
-}
-
-// halt is what a node's step panics with where the node stops.
-type halt struct{ err error }
-
-// guard runs something of a node's. Where it finds that the node must stop, the
-// node does, wherever it was.
-func (n *node) guard(do func()) {
-	defer func() {
-		v := recover()
-		if v == nil {
-			return
-		}
-		if h, ok := v.(halt); ok {
-			n.fail(h.err)
-			return
-		}
-		if _, ok := v.(violation); !ok && n.disk.rotten {
-			// Raft has no other way to say that it cannot read its log.
-			n.fail(fmt.Errorf("%w: %v", store.ErrCorrupt, v))
-			return
-		}
-		panic(v)
-	}()
-	do()
 }

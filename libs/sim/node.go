@@ -38,6 +38,8 @@ type node struct {
 
 	in      member.Inputs // what came in since the last step
 	stepped int64
+	wake    int64 // when the next step is due without inputs
+	batch   []*raftpb.Message // room for what is being sent
 	log     []member.LogItem // its queue
 	writing bool
 	todo    []member.ApplyItem // the state machine's queue
@@ -75,6 +77,7 @@ func (n *node) start() {
 	n.in, n.waiting, n.socket, n.held = member.Inputs{}, member.Waiting{}, nil, nil
 	n.log, n.writing, n.todo, n.busy, n.checkpointing, n.receiving = nil, false, nil, false, false, false
 	n.locks, n.waiters = lock.NewRegistry(), map[uint64]*lockRequest{}
+	n.wake = n.w.now
 	n.w.judge.agrees(n)
 	n.net = n.w.net.Join(cluster, n.id, n)
 	n.vouch()
@@ -179,9 +182,9 @@ func (n *node) due() int64 {
 		return 1 << 62
 	}
 	if !n.idle() {
-		return n.w.now
+		return max(n.w.now, n.stepped+stepTakes)
 	}
-	return max(n.time.when(n.member.Wake()), n.stepped+ms/10)
+	return max(n.wake, n.stepped+ms/10)
 }
 
 func (n *node) step() {
@@ -199,7 +202,11 @@ func (n *node) step() {
 		rd.Tag.(*request).refuse()
 	}
 	n.serveLocks()
+	n.wake = n.time.when(n.member.Wake())
 }
+
+// stepTakes is how long a step takes: what comes in meanwhile waits for the next.
+const stepTakes = 50 * us
 
 func (n *node) perform(e member.Effects) {
 	if e.Role != nil {
@@ -249,9 +256,20 @@ func (n *node) changeRole(role replica.Role) {
 	}
 }
 
+// send gives messages to the network, those to one peer as one batch.
 func (n *node) send(msgs []*raftpb.Message) {
-	for _, m := range msgs {
-		if to := m.GetTo(); !n.net.Send(to, []*raftpb.Message{m}) {
+	if len(msgs) == 0 {
+		return
+	}
+	for _, other := range n.w.nodes {
+		to := other.id
+		batch := n.batch[:0]
+		for _, m := range msgs {
+			if m.GetTo() == to {
+				batch = append(batch, m)
+			}
+		}
+		if n.batch = batch; len(batch) > 0 && !n.net.Send(to, batch) {
 			n.call(func() { n.replica.Unreachable(to) })
 		}
 	}

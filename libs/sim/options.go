@@ -42,6 +42,9 @@ type Options struct {
 
 	// Load of each group of clients, 0 for none.
 	KV, Watchers, Leases, Locks int64
+	// ThinkMillis is how long a client of the store rests between two requests,
+	// at most.
+	ThinkMillis int64
 
 	// HarmMillis is the mean time between two faults; the others are the weights
 	// of their kinds (see faults). HealCore heals only a quorum at the end.
@@ -93,10 +96,11 @@ func Draw(seed uint64, millis int64) Options {
 		InflightMessages: pick(0, 0, 2, 8),
 		ApplyBytes:       pick(0, 0, 500, 5000),
 
-		KV:       pick(0, 1, 1, 1, 2, 2, 4),
-		Watchers: pick(0, 0, 1, 1, 2),
-		Leases:   pick(0, 0, 0, 1, 1, 2),
-		Locks:    pick(0, 0, 0, 1, 1, 2),
+		KV:          pick(0, 1, 1, 1, 2, 2, 4),
+		ThinkMillis: pick(50, 200, 500, 1000, 2000, 2000),
+		Watchers:    pick(0, 0, 1, 1, 2),
+		Leases:      pick(0, 0, 0, 1, 1, 2),
+		Locks:       pick(0, 0, 0, 1, 1, 2),
 
 		HarmMillis: pick(500, 1500, 3000, 5000, 10_000),
 		HealCore:   pick(0, 1),

@@ -97,6 +97,8 @@ func usual(name string) []int64 {
 		return []int64{64 << 20}
 	case "harm-millis":
 		return []int64{10_000, 3000}
+	case "think-millis":
+		return []int64{2000}
 	case "kv", "watchers", "leases", "locks":
 		return []int64{0, 1}
 	}

@@ -1,6 +1,9 @@
 package sim_test
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
@@ -28,20 +31,75 @@ func TestSeeds(t *testing.T) {
 		all.Add(r)
 	}
 	t.Logf("%+v", all)
+	// A judge that sees nothing finds nothing.
+	v := reflect.ValueOf(all)
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Int && f.Int() == 0 {
+			t.Errorf("no %s in all runs", v.Type().Field(i).Name)
+		}
+	}
 }
 
-func TestSameSeed(t *testing.T) {
-	for seed := range uint64(4) {
-		a, err := sim.Run(sim.Draw(seed, 20_000))
-		if err != nil {
+// TestEveryFault: each kind of fault happens where it is asked for, alone, and
+// is survived.
+func TestEveryFault(t *testing.T) {
+	for i, name := range sim.FaultNames() {
+		o := sim.Draw(uint64(100+i), 15_000)
+		o.Nodes, o.HarmMillis, o.Faults = 3, 1000, sim.Weights{}
+		o.KV, o.Watchers, o.Leases, o.Locks = 1, 1, 0, 0
+		if err := o.Set(name + "=1"); err != nil {
 			t.Fatal(err)
 		}
-		if b, err := sim.Run(sim.Draw(seed, 20_000)); a != b || err != nil {
-			t.Errorf("the same seed gave %+v and %+v, %v", a, b, err)
+		r, err := sim.Run(o)
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, strings.Join(o.Flags(), " "))
 		}
-		if b, _ := sim.Run(sim.Draw(seed+100, 20_000)); a.Trace == b.Trace {
-			t.Error("another seed gave the same")
+		for j, n := range r.Faults {
+			if (n > 0) != (i == j) {
+				t.Errorf("%s: %d times %s", name, n, sim.FaultNames()[j])
+			}
 		}
+	}
+}
+
+// TestSameSeed: the same options give the same run, in this process and in
+// another one.
+func TestSameSeed(t *testing.T) {
+	const asked = "KVORUM_SIM_TRACE"
+	run := func(seed uint64) sim.Report {
+		r, err := sim.Run(sim.Draw(seed, 10_000))
+		if err != nil {
+			t.Error(err)
+		}
+		return r
+	}
+	const count = 4
+	trace := func(seed uint64) string { return fmt.Sprintf("trace of %d: %d\n", seed, run(seed).Trace) }
+	if os.Getenv(asked) != "" {
+		for seed := range uint64(count) {
+			fmt.Print(trace(seed))
+		}
+		return
+	}
+	other := exec.Command(os.Args[0], "-test.run=^TestSameSeed$")
+	other.Env = append(os.Environ(), asked+"=1")
+	elsewhere, err := other.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[uint64]bool{}
+	for seed := range uint64(count) {
+		a, b := run(seed), run(seed)
+		if a != b {
+			t.Errorf("seed %d gave %+v and %+v", seed, a, b)
+		}
+		if !strings.Contains(string(elsewhere), trace(seed)) {
+			t.Errorf("seed %d gave another run in another process", seed)
+		}
+		seen[a.Trace] = true
+	}
+	if len(seen) != count {
+		t.Errorf("%d seeds gave %d runs", count, len(seen))
 	}
 }
 

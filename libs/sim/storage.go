@@ -9,6 +9,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/member"
+	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
 	"github.com/kvorum/kvorum/libs/core/store"
@@ -218,7 +219,7 @@ func (n *node) sendState(m *raftpb.Message) {
 
 // receiveState takes a state that a leader sends.
 func (n *node) receiveState(from uint64, m *raftpb.Message, b []byte, reply func(ok bool)) {
-	if n.receiving {
+	if n.receiving && !mutant.Is(mutant.SecondSnapshot) {
 		reply(false)
 		return
 	}

@@ -37,7 +37,7 @@ type watcher struct {
 }
 
 const (
-	inboxMessages = 40        // of one watch, between the connection and its rules
+	inboxMessages = 10        // of one watch, between the connection and its rules
 	pauseFirst    = 5 * ms    // after a question that failed or did not help
 	pauseMost     = 1000 * ms // it doubles until then
 	herdSpread    = 200
@@ -134,12 +134,19 @@ func (c *watcher) arrive(batch []fanout.Message) {
 		c.take(batch)
 		return
 	}
-	fits := min(len(batch), inboxMessages-c.buffered)
-	if c.lost = c.lost || fits < len(batch); fits < len(batch) {
+	var fit []fanout.Message
+	for _, m := range batch {
+		// It takes one out now and then.
+		if c.buffered < inboxMessages || c.w.chance(20) {
+			fit = append(fit, m)
+			c.buffered++
+		}
+	}
+	if len(fit) < len(batch) {
+		c.lost = true
 		c.w.report.Overflows++
 	}
-	c.buffered += fits
-	c.inbox = append(c.inbox, batch[:fits])
+	c.inbox = append(c.inbox, fit)
 }
 
 func (c *watcher) stall(d int64) {
@@ -210,7 +217,7 @@ func (c *watcher) consume() {
 			return
 		}
 		c.bookmark(&r)
-		if c.w.rng.Int64N(100) < c.slow {
+		if !c.w.ending && c.w.rng.Int64N(100) < c.slow {
 			c.reading = true
 			life := c.life
 			c.w.after(c.w.between(0, 2000), func() {

@@ -10,7 +10,7 @@ func TestKVProbe(t *testing.T) {
 	for seed := from; seed < to; seed++ {
 		o := Draw(uint64(seed), 30_000)
 		o.Leases, o.Locks, o.Watchers = 0,0,0
-		if o.KV == 0 { o.KV = 1 }
+		o.KV = max(o.KV, 2)
 		r, err := Run(o)
 		if err != nil { s := err.Error(); if len(s) > 1500 { s = s[:1500] }; t.Errorf("%v", s) }
 		all.Add(r)

@@ -97,18 +97,23 @@ func rebuild(ctx context.Context, cfg *Config, reason error) error {
 
 // noSource says what is damaged, where it is, and what to do.
 func (d *damaged) noSource(why string) error {
-	what := fmt.Errorf("the data in %s is damaged, or cannot be read and written, and %s", d.cfg.DataDir, why)
-	do := "start the other members, then this one; its files are left as they are"
-	if _, err := os.Stat(badgerstore.AsideDir(d.cfg.DataDir)); err == nil {
-		do += ", those that were found damaged first are in " + badgerstore.AsideDir(d.cfg.DataDir)
-	}
+	dir := d.cfg.DataDir
+	do, when := "start the other members, then this one; where a majority is damaged, repair their disks first", "once its files are repaired"
 	if len(d.cfg.Peers) == 1 {
-		do = "its files are left as they are: replace the directory by a copy that was made while the node was stopped"
-		if _, err := os.Stat(badgerstore.DamageFile(d.cfg.DataDir)); err == nil {
-			do += ", or, to go on with what can still be read, remove " + badgerstore.DamageFile(d.cfg.DataDir)
-		}
+		do, when = "repair the disk, or replace the directory by a copy that was made while the node was stopped", "once it is repaired, or to go on with what can still be read"
 	}
-	return fmt.Errorf("%w: %s (%w)", what, do, d.reason)
+	if exists(badgerstore.AsideDir(dir)) {
+		do += "; the files that were found damaged first are in " + badgerstore.AsideDir(dir)
+	}
+	if exists(badgerstore.DamageFile(dir)) {
+		do += "; " + when + ", remove " + badgerstore.DamageFile(dir)
+	}
+	return fmt.Errorf("the data in %s is damaged, or cannot be read and written, and %s: its files are left as they are: %s (%w)", dir, why, do, d.reason)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // listen starts the buses, with answers to hellos and to questions for this

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -15,8 +14,7 @@ import (
 )
 
 // keeper does what a node needs in the background: it makes the state durable,
-// forgets the log behind it, lets old versions go, compacts by the retention and
-// watches the disk.
+// forgets the log behind it, lets old versions go and compacts by the retention.
 type keeper struct {
 	node  *Node
 	due   chan struct{} // checkpointBytes were applied
@@ -51,7 +49,6 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		case <-k.due:
 		case <-ticker.C:
-			k.watchSpace()
 			k.compact()
 		}
 		if err := k.checkpoint(ctx); err != nil {
@@ -98,29 +95,6 @@ func (k *keeper) checkpoint(ctx context.Context) error {
 		}
 	})
 	return nil
-}
-
-// watchSpace raises the alarm well before the disk is full, and stops the node
-// before a write to a mapped file would end it with a signal.
-func (k *keeper) watchSpace() {
-	n := k.node
-	free, err := n.store.FreeBytes()
-	if err != nil {
-		n.fail(fmt.Errorf("reading the free disk space: %w", err))
-		return
-	}
-	n.freeBytes.Store(free)
-	low := free < n.cfg.MinFreeBytes
-	if n.lowSpace.Swap(low) != low {
-		if low {
-			n.log.Warn("the disk is nearly full: writes that grow the store are refused", "freeBytes", free, "minFreeBytes", n.cfg.MinFreeBytes)
-		} else {
-			n.log.Info("the disk has space again", "freeBytes", free)
-		}
-	}
-	if free < n.cfg.MinFreeBytes/4 {
-		n.fail(fmt.Errorf("only %d MiB of disk are left for %s: the node stops before its files are damaged; give it more space and start it again", free>>20, n.cfg.DataDir))
-	}
 }
 
 // compact proposes a compaction where this node leads and the retention allows.

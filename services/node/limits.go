@@ -50,6 +50,8 @@ const (
 	// checkpointEvery and checkpointBytes say when the state is made durable.
 	checkpointEvery = 2 * time.Second
 	checkpointBytes = 16 << 20
+	// spaceEvery is how often the disk is looked at.
+	spaceEvery = 250 * time.Millisecond
 	// keepEntries are kept in every node's log behind the checkpoint.
 	keepEntries = 10_000
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kvorum/kvorum/libs/badgerstore"
 	"github.com/kvorum/kvorum/libs/core/replica"
 )
 
@@ -26,6 +27,9 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		case !isDamage(err) && (!isDiskError(err) || len(cfg.Peers) == 1):
 			return err
+		case errors.Is(err, badgerstore.ErrNotClosed):
+			// What is left of it could write into the new directory.
+			return fmt.Errorf("start the node again, it then rebuilds itself if it must: %w", err)
 		}
 		if rebuilds = append(rebuilds, time.Now()); len(rebuilds) > rebuildsMax {
 			if time.Since(rebuilds[0]) < rebuildsWithin {
@@ -98,7 +102,8 @@ func serve(ctx context.Context, cfg Config) (err error) {
 
 // startWorkers starts the goroutines that the package's documentation lists.
 func (n *Node) startWorkers(wg *sync.WaitGroup, ctx context.Context) {
-	n.keeper.watchSpace()
+	n.checkSpace()
+	wg.Go(func() { n.watchSpace(ctx) })
 	wg.Go(func() { n.consensus.run(ctx) })
 	wg.Go(func() { n.appender.run(ctx) })
 	wg.Go(func() { n.applier.run(ctx) })

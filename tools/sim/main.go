@@ -18,8 +18,11 @@ import (
 	"github.com/kvorum/kvorum/libs/sim"
 )
 
-// gcPercent trades memory for time: a run keeps a few dozen megabytes.
-const gcPercent = 400
+// A run keeps a few megabytes: memory is traded for time.
+const (
+	gcPercent      = 2000
+	memoryBytesMax = 1 << 30
+)
 
 // shrinkRuns bounds the runs that shrinking makes.
 const shrinkRuns = 300
@@ -41,6 +44,7 @@ type config struct {
 func main() {
 	c := parse()
 	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryBytesMax)
 	if c.mutant != "" {
 		if !mutant.Enabled {
 			fail("this program has no mistakes in it: build it with -tags mutants")

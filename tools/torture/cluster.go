@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/check"
 	"github.com/kvorum/kvorum/libs/client"
 	"github.com/kvorum/kvorum/libs/svc"
@@ -39,9 +37,11 @@ const restartAfter = time.Second
 // cluster is the members and what breaks them.
 type cluster struct {
 	dir     string
+	env     []string
 	nodes   []*node
-	fanouts []*process
+	fanouts []member
 	net     *network // nil on the loopback interface
+	stack   *stack   // nil but where the members are containers
 	admin   *client.Client
 	fail    func(format string, args ...any)
 	say     func(format string, args ...any)
@@ -56,7 +56,7 @@ type cluster struct {
 
 // node is a storage node.
 type node struct {
-	process
+	member
 	power sync.Mutex // taken while it has none
 	host  *host
 	disk  disk
@@ -70,8 +70,8 @@ func (n *node) dataDir() string { return filepath.Join(n.disk.dir(), "data") }
 type layout struct{ peers, routes, clients []string }
 
 // newCluster makes the members in a folder, without starting them.
-func newCluster(dir, bin string, nw *network, newDisk func(dir string) (disk, error)) (*cluster, error) {
-	c := &cluster{dir: dir, net: nw, excused: map[string]int{}}
+func newCluster(dir, bin string, nw *network, newDisk func(dir string) (disk, error), env ...string) (*cluster, error) {
+	c := &cluster{dir: dir, env: env, net: nw, excused: map[string]int{}}
 	secret := filepath.Join(dir, "secret")
 	if err := os.WriteFile(secret, []byte("a-secret-of-the-torture-alone"), 0o600); err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func newCluster(dir, bin string, nw *network, newDisk func(dir string) (disk, er
 			return nil, err
 		}
 		others := append(append([]string{}, at.routes[:i]...), at.routes[i+1:]...)
-		n.process = c.process(name, filepath.Join(bin, "kvorum-node"), hosts[i], append([]string{
+		n.member = c.process(name, filepath.Join(bin, "kvorum-node"), hosts[i], append([]string{
 			"--name", name, "--peers", strings.Join(peers, ","), "--peer-listen", at.peers[i],
 			"--route-listen", at.routes[i], "--routes", strings.Join(others, ","), "--listen", at.clients[i],
 			"--data-dir", n.dataDir(), "--secret-file", secret,
@@ -104,8 +104,7 @@ func newCluster(dir, bin string, nw *network, newDisk func(dir string) (disk, er
 		if h != nil {
 			args = append(args, "--route-listen", net.JoinHostPort(h.address, routePort))
 		}
-		p := c.process(name, filepath.Join(bin, "kvorum-watch"), h, args)
-		c.fanouts = append(c.fanouts, &p)
+		c.fanouts = append(c.fanouts, c.process(name, filepath.Join(bin, "kvorum-watch"), h, args))
 	}
 	return c, nil
 }
@@ -144,19 +143,19 @@ func (c *cluster) addresses() (at layout, hosts []*host, err error) {
 	return at, hosts, nil
 }
 
-func (c *cluster) process(name, path string, h *host, args []string) process {
+func (c *cluster) process(name, path string, h *host, args []string) *process {
 	start := (*exec.Cmd).Start
 	if h != nil {
 		start = func(cmd *exec.Cmd) error { return c.net.inside(h, cmd.Start) }
 	}
-	return process{name: name, path: path, args: args, log: filepath.Join(c.dir, name+".log"), start: start, ended: c.ended}
+	return &process{name: name, path: path, args: args, env: c.env, log: filepath.Join(c.dir, name+".log"), start: start, ended: c.ended}
 }
 
 // members are all processes.
-func (c *cluster) members() []*process {
-	var all []*process
+func (c *cluster) members() []member {
+	var all []member
 	for _, n := range c.nodes {
-		all = append(all, &n.process)
+		all = append(all, n.member)
 	}
 	return append(all, c.fanouts...)
 }
@@ -186,14 +185,14 @@ func (c *cluster) urls() string {
 
 // excuse lets a node end by itself until the returned function is called: its
 // disk is being broken.
-func (c *cluster) excuse(p *process) (done func()) {
+func (c *cluster) excuse(m member) (done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.excused[p.name]++
+	c.excused[m.Name()]++
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.excused[p.name]--
+		c.excused[m.Name()]--
 	}
 }
 
@@ -202,13 +201,13 @@ func (c *cluster) excuse(p *process) (done func()) {
 func (c *cluster) ended(p *process, how string) {
 	c.mu.Lock()
 	excused := c.excused[p.name] > 0
-	c.exits = append(c.exits, fmt.Sprintf("%s (%s): %s", p.name, how, p.tail()))
+	c.exits = append(c.exits, fmt.Sprintf("%s (%s): %s", p.name, how, tail(p)))
 	c.mu.Unlock()
 	if !excused {
-		c.fail("%s ended by itself (%s): %s", p.name, how, p.tail())
+		c.fail("%s ended by itself (%s): %s", p.name, how, tail(p))
 		return
 	}
-	c.say("  %s ended (%s): %.200s", p.name, how, p.tail())
+	c.say("  %s ended (%s): %.200s", p.name, how, tail(p))
 	time.AfterFunc(restartAfter, func() {
 		p.mu.Lock()
 		wanted := p.wanted
@@ -224,91 +223,6 @@ func (c *cluster) ended(p *process, how string) {
 // alive is false once the run has failed: nobody need wait for anything then.
 func (c *cluster) alive() bool { return !c.dead.Load() }
 
-// status is what a node says of itself; nil where it does not answer.
-func (c *cluster) status(ctx context.Context, n *node) *kvpb.StatusResponse {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	s, err := c.admin.StatusOf(ctx, n.name)
-	if err != nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.digests = append(c.digests, check.Digest{Node: n.name, Index: s.AppliedIndex, Digest: s.Digest})
-	return s
-}
-
-// sameDigests holds what nodes told since the last time against each other.
-func (c *cluster) sameDigests() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	seen := c.digests
-	c.digests = nil
-	return check.Digests(seen)
-}
-
-// leader is the node that leads, nil where none says so before ctx ends.
-func (c *cluster) leader(ctx context.Context) (leader *node) {
-	_ = c.until(ctx, "a leader", func() error { // nil tells it as well
-		for _, n := range c.nodes {
-			if s := c.status(ctx, n); s != nil && s.Ready && s.Leader == n.name {
-				leader = n
-				return nil
-			}
-		}
-		return errors.New("none says that it leads")
-	})
-	return leader
-}
-
-// healthy waits until every node serves and both buses are whole: all nodes are
-// reachable for each other, and a fan-out answers through each of them.
-func (c *cluster) healthy(ctx context.Context) error {
-	return c.until(ctx, "a healthy cluster", func() error {
-		for _, n := range c.nodes {
-			s := c.status(ctx, n)
-			if s == nil {
-				return fmt.Errorf("%s does not answer", n.name)
-			}
-			if !s.Ready {
-				return fmt.Errorf("%s is not ready: %v", n.name, s.Alarms)
-			}
-			for _, m := range s.Members {
-				if !m.Reachable {
-					return fmt.Errorf("%s does not reach %s", n.name, m.Name)
-				}
-			}
-		}
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
-		_, err := c.admin.Sync(ctx, client.All())
-		return err
-	})
-}
-
-// healPatience is how long the cluster may take to be well again after
-// everything was healed: an election, a snapshot, a fan-out's next try.
-const healPatience = 90 * time.Second
-
-// until polls a condition until it holds.
-func (c *cluster) until(ctx context.Context, what string, ok func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, healPatience)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ok()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("waited for %s until %w: %w", what, ctx.Err(), err)
-		}
-	}
-}
-
 // close kills all members and takes their disks away.
 func (c *cluster) close() {
 	for _, n := range c.nodes {
@@ -322,5 +236,14 @@ func (c *cluster) close() {
 	}
 	for _, n := range c.nodes {
 		n.disk.close()
+	}
+	if c.stack != nil {
+		keep := ""
+		if !c.alive() {
+			keep = c.dir
+		}
+		if err := c.stack.close(keep); err != nil {
+			c.say("the stack is not gone: %v", err)
+		}
 	}
 }

@@ -13,6 +13,9 @@ import (
 type disk interface {
 	// dir is where it is mounted.
 	dir() string
+	// files is the folder behind it: what is changed there comes to light where
+	// it is not in the kernel's memory.
+	files() string
 	// cut loses the power: from now on nothing succeeds. With the node killed,
 	// restore brings it back with what such a disk holds then: all that was
 	// synced, and of the rest whatever chance left.
@@ -39,6 +42,7 @@ func newPlainDisk(dir string) (disk, error) {
 }
 
 func (d plainDisk) dir() string           { return d.path }
+func (d plainDisk) files() string         { return d.path }
 func (plainDisk) cut(*rand.Rand) error    { return errNoPower }
 func (plainDisk) restore() error          { return errNoPower }
 func (plainDisk) slow(_, _ time.Duration) {}

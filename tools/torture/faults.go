@@ -12,6 +12,8 @@ import (
 const (
 	needsNetwork = 1 << iota // members with networks of their own
 	needsPower               // disks that can fail
+	needsStack               // containers
+	needsFiles               // the files of the nodes
 )
 
 // kind is a kind of fault.
@@ -43,8 +45,8 @@ var kinds = []kind{
 	{name: "kill-all", strike: (*fault).killAll},
 	{name: "stop-leader", strike: func(f *fault) error { return f.restart(f.leader()) }},
 	{name: "stop-follower", strike: func(f *fault) error { return f.restart(f.follower()) }},
-	{name: "pause-leader", strike: func(f *fault) error { return f.pause(&f.leader().process) }},
-	{name: "pause-follower", strike: func(f *fault) error { return f.pause(&f.follower().process) }},
+	{name: "pause-leader", strike: func(f *fault) error { return f.pause(f.leader()) }},
+	{name: "pause-follower", strike: func(f *fault) error { return f.pause(f.follower()) }},
 	{name: "kill-fanout", strike: (*fault).killFanout},
 	{name: "pause-fanout", strike: func(f *fault) error { return f.pause(f.fanout()) }},
 	{name: "isolate-leader", needs: needsNetwork, strike: func(f *fault) error { return f.isolate(f.leader()) }},
@@ -56,17 +58,19 @@ var kinds = []kind{
 	{name: "cut-link", needs: needsNetwork, strike: (*fault).cutLink},
 	{name: "cut-clients", needs: needsNetwork, strike: (*fault).cutClients},
 	{name: "cut-fanouts", needs: needsNetwork, strike: (*fault).cutFanouts},
+	{name: "disconnect-leader", needs: needsStack, strike: func(f *fault) error { return f.disconnect(f.leader()) }},
+	{name: "disconnect-follower", needs: needsStack, strike: func(f *fault) error { return f.disconnect(f.follower()) }},
 	{name: "slow-disk", needs: needsPower, strike: (*fault).slowDisk},
 	{name: "hung-disk", needs: needsPower, strike: (*fault).hungDisk},
 	{name: "full-disk", needs: needsPower, alone: true, strike: (*fault).fullDisk},
 	{name: "failing-disk", needs: needsPower, alone: true, strike: (*fault).failingDisk},
 	{name: "power-one", needs: needsPower, strike: func(f *fault) error { return f.powerCut(f.anyNode()) }},
 	{name: "power-all", needs: needsPower, strike: func(f *fault) error { return f.powerCut(f.c.nodes...) }},
-	{name: "flip-state", alone: true, strike: func(f *fault) error { return f.flip("state-", false) }},
-	{name: "flip-log", alone: true, strike: func(f *fault) error { return f.flip("log", false) }},
-	{name: "flip-running", alone: true, strike: func(f *fault) error { return f.flip("state-", true) }},
-	{name: "lost-disk", alone: true, strike: (*fault).loseDisk},
-	{name: "snapshot", alone: true, strike: (*fault).snapshot},
+	{name: "flip-state", needs: needsFiles, alone: true, strike: func(f *fault) error { return f.flip("state-", false) }},
+	{name: "flip-log", needs: needsFiles, alone: true, strike: func(f *fault) error { return f.flip("log", false) }},
+	{name: "flip-running", needs: needsPower, alone: true, strike: func(f *fault) error { return f.flip("state-", true) }},
+	{name: "lost-disk", needs: needsFiles, alone: true, strike: (*fault).loseDisk},
+	{name: "snapshot", needs: needsFiles, alone: true, strike: (*fault).snapshot},
 	{name: "combined", alone: true, strike: (*fault).combined},
 }
 
@@ -86,7 +90,7 @@ func (f *fault) leader() *node {
 	if n == nil {
 		n = f.anyNode()
 	}
-	f.note("%s", n.name)
+	f.note("%s", n.Name())
 	return n
 }
 
@@ -96,7 +100,7 @@ func (f *fault) follower() *node {
 	leader := f.c.leader(ctx)
 	for {
 		if n := f.anyNode(); n != leader {
-			f.note("%s", n.name)
+			f.note("%s", n.Name())
 			return n
 		}
 	}
@@ -104,9 +108,9 @@ func (f *fault) follower() *node {
 
 func (f *fault) anyNode() *node { return f.c.nodes[f.rng.IntN(len(f.c.nodes))] }
 
-func (f *fault) fanout() *process {
+func (f *fault) fanout() member {
 	p := f.c.fanouts[f.rng.IntN(len(f.c.fanouts))]
-	f.note("%s", p.name)
+	f.note("%s", p.Name())
 	return p
 }
 
@@ -134,7 +138,7 @@ const stopPatienceOfNode = 20 * time.Second
 
 func (f *fault) restart(n *node) error {
 	if !n.Terminate(stopPatienceOfNode) {
-		f.note("%s did not stop in order", n.name)
+		f.note("%s did not stop in order", n.Name())
 	}
 	f.hold(0, 2*time.Second)
 	return n.Start()
@@ -142,7 +146,7 @@ func (f *fault) restart(n *node) error {
 
 // pause stops a process for a while, long enough for the others to go on without
 // it.
-func (f *fault) pause(p *process) error {
+func (f *fault) pause(p member) error {
 	p.Pause()
 	f.hold(time.Second, 10*time.Second)
 	p.Continue()
@@ -181,7 +185,13 @@ func (f *fault) combined() error {
 // can reports whether a kind of fault is possible here.
 func (c *cluster) can(k kind) bool {
 	_, plain := c.nodes[0].disk.(plainDisk)
-	return (k.needs&needsNetwork == 0 || c.net != nil) && (k.needs&needsPower == 0 || !plain)
+	able := map[int]bool{needsNetwork: c.net != nil, needsPower: !plain, needsStack: c.stack != nil, needsFiles: c.stack == nil}
+	for need, met := range able {
+		if k.needs&need != 0 && !met {
+			return false
+		}
+	}
+	return true
 }
 
 // heal ends everything that faults have broken, and starts what is down.

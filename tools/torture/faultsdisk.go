@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,7 +18,7 @@ import (
 
 func (f *fault) slowDisk() error {
 	n := f.anyNode()
-	f.note("%s", n.name)
+	f.note("%s", n.Name())
 	n.disk.slow(time.Duration(f.rng.IntN(5))*time.Millisecond, time.Duration(20+f.rng.IntN(400))*time.Millisecond)
 	f.hold(2*time.Second, 8*time.Second)
 	n.disk.slow(0, 0)
@@ -29,7 +28,7 @@ func (f *fault) slowDisk() error {
 // hungDisk stops a disk. The node may give up on it.
 func (f *fault) hungDisk() error {
 	n := f.leader()
-	defer f.c.excuse(&n.process)()
+	defer f.c.excuse(n)()
 	n.disk.hang(true)
 	f.hold(time.Second, 10*time.Second)
 	n.disk.hang(false)
@@ -41,8 +40,8 @@ func (f *fault) hungDisk() error {
 // of it, where the node has to stop.
 func (f *fault) fullDisk() error {
 	n := f.anyNode()
-	f.note("%s", n.name)
-	defer f.c.excuse(&n.process)()
+	f.note("%s", n.Name())
+	defer f.c.excuse(n)()
 	n.disk.fill(40 << 20)
 	f.hold(3*time.Second, 6*time.Second)
 	n.disk.fill(uint64(1 + f.rng.IntN(4<<20)))
@@ -55,8 +54,8 @@ func (f *fault) fullDisk() error {
 // on its disk when it is started again.
 func (f *fault) failingDisk() error {
 	n := f.anyNode()
-	f.note("%s", n.name)
-	defer f.c.excuse(&n.process)()
+	f.note("%s", n.Name())
+	defer f.c.excuse(n)()
 	n.disk.breakdown(true)
 	f.hold(2*time.Second, 5*time.Second)
 	n.disk.breakdown(false)
@@ -69,9 +68,9 @@ func (f *fault) powerCut(nodes ...*node) error {
 	for _, n := range nodes {
 		n.power.Lock()
 		defer n.power.Unlock()
-		done := f.c.excuse(&n.process) // until it is killed it meets failures
+		done := f.c.excuse(n) // until it is killed it meets failures
 		defer done()
-		f.note("%s", n.name)
+		f.note("%s", n.Name())
 		if err := n.disk.cut(f.rng); err != nil {
 			return err
 		}
@@ -94,7 +93,7 @@ func (f *fault) powerCut(nodes ...*node) error {
 // back waits until a node that may have ended by itself answers again, so that it
 // is excused until then.
 func (f *fault) back(n *node) error {
-	return f.c.until(f.ctx, n.name+" to be back", func() error {
+	return f.c.until(f.ctx, n.Name()+" to be back", func() error {
 		if s := f.c.status(f.ctx, n); s == nil || !s.Ready {
 			return errors.New("it is not ready")
 		}
@@ -106,18 +105,30 @@ func (f *fault) back(n *node) error {
 // itself.
 const rebuildPatience = 45 * time.Second
 
-// flip changes bits in a file of a node's state or log.
+// flip changes bits in a file of a node's state or log. Under a running node they
+// change on the disk alone, as they do when a disk ages; what the kernel has read
+// stays as it was. The node is started anew then, where it reads all of its files
+// from the disk, so that no damage is left that could come to light together with
+// the next.
 func (f *fault) flip(part string, running bool) error {
 	n := f.anyNode()
-	f.note("%s", n.name)
-	defer f.c.excuse(&n.process)()
+	f.note("%s", n.Name())
+	defer f.c.excuse(n)()
 	if !running {
 		n.Kill()
 	}
-	if err := f.flipBits(n, part); err != nil {
+	file, err := f.flipBits(n, part)
+	if err != nil {
 		return err
 	}
-	f.hold(0, time.Second)
+	if running {
+		f.readAll(n)
+		f.hold(0, 2*time.Second)
+		n.Kill()
+	}
+	if file != "" {
+		_ = command("dd", "of="+filepath.Join(n.disk.dir(), file), "oflag=nocache", "conv=notrunc,fdatasync", "count=0", "status=none") // gone with the node's own work
+	}
 	if err := n.Start(); err != nil {
 		return err
 	}
@@ -129,55 +140,80 @@ func (f *fault) flip(part string, running bool) error {
 	if short.back(n) == nil || f.ctx.Err() != nil {
 		return nil
 	}
-	f.note("%s did not rebuild itself, its disk is replaced: %.300s", n.name, n.tail())
+	f.note("%s did not rebuild itself, its disk is replaced: %.300s", n.Name(), tail(n))
 	if err := f.replaceDisk(n); err != nil {
 		return err
 	}
 	return f.back(n)
 }
 
-// flipBits changes bits in used parts of one file, so that each is a bit that the
-// node may read.
-func (f *fault) flipBits(n *node, part string) error {
-	var files []string
-	err := filepath.WalkDir(n.dataDir(), func(path string, d fs.DirEntry, err error) error {
-		rel, _ := filepath.Rel(n.dataDir(), path)
-		if err == nil && d.Type().IsRegular() && strings.HasPrefix(rel, part) && (strings.HasSuffix(path, ".sst") || strings.HasSuffix(path, ".vlog") || strings.HasSuffix(path, ".mem")) {
-			files = append(files, path)
+// flipsCount is how many bits are changed in a file.
+const flipsCount = 24
+
+// flipBits changes bits in used parts of one file of a node's disk, mostly of a
+// table, and returns its path on the disk, "" where there is none.
+func (f *fault) flipBits(n *node, part string) (string, error) {
+	var tables, others []string
+	data := filepath.Join(n.disk.files(), "data")
+	err := filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(data, path)
+		switch {
+		case err != nil || !d.Type().IsRegular() || !strings.HasPrefix(rel, part):
+		case strings.HasSuffix(path, ".sst"):
+			tables = append(tables, path)
+		case strings.HasSuffix(path, ".vlog"), strings.HasSuffix(path, ".mem"):
+			others = append(others, path)
 		}
 		return nil // files come and go while the node runs
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
-	for _, i := range f.rng.Perm(len(files)) {
-		content, err := exec.Command("cat", files[i]).Output()
-		if err != nil {
-			continue // it is gone
+	f.rng.Shuffle(len(tables), func(i, j int) { tables[i], tables[j] = tables[j], tables[i] })
+	f.rng.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	files := append(tables, others...)
+	if f.rng.IntN(3) == 0 {
+		files = append(others, tables...)
+	}
+	for _, path := range files {
+		if flipped, err := f.flipFile(path); err != nil {
+			return "", err
+		} else if flipped {
+			file, err := filepath.Rel(n.disk.files(), path)
+			f.note("%d bits of %s", flipsCount, file)
+			return file, err
 		}
-		var places []int
-		for at, b := range content {
-			if b != 0 {
-				places = append(places, at)
-			}
-		}
-		if len(places) < 64 {
-			continue // nothing is in it yet
-		}
-		for range 24 {
-			at := places[f.rng.IntN(len(places))]
-			// By another process: this one serves the file system.
-			cmd := exec.Command("dd", "of="+files[i], "bs=1", fmt.Sprintf("seek=%d", at), "conv=notrunc", "status=none")
-			cmd.Stdin = strings.NewReader(string([]byte{content[at] ^ 1<<f.rng.IntN(8)}))
-			if out, err := cmd.CombinedOutput(); err != nil {
-				return fmt.Errorf("%s: %w: %s", cmd, err, out)
-			}
-		}
-		f.note("24 bits of %s", strings.TrimPrefix(files[i], n.dataDir()+"/"))
-		return nil
 	}
 	f.note("no file of %s has anything in it yet", part)
-	return nil
+	return "", nil
+}
+
+// flipFile changes bits of a file; false where it has nothing in it, or is gone.
+func (f *fault) flipFile(path string) (bool, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return false, nil
+	}
+	var places []int64
+	for at, b := range content {
+		if b != 0 {
+			places = append(places, int64(at))
+		}
+	}
+	if len(places) < 64 {
+		return false, nil
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return false, nil
+	}
+	for range flipsCount {
+		at := places[f.rng.IntN(len(places))]
+		if _, err := file.WriteAt([]byte{content[at] ^ 1<<f.rng.IntN(8)}, at); err != nil {
+			return false, errors.Join(err, file.Close())
+		}
+	}
+	return true, file.Close()
 }
 
 // readAll makes a node read all that it has, so that it meets what is damaged.
@@ -211,7 +247,7 @@ func (f *fault) replaceDisk(n *node) error {
 
 func (f *fault) loseDisk() error {
 	n := f.anyNode()
-	f.note("%s", n.name)
+	f.note("%s", n.Name())
 	if err := f.replaceDisk(n); err != nil {
 		return err
 	}
@@ -241,7 +277,7 @@ func (f *fault) snapshot() error {
 	}
 	err := f.c.until(stop, "the log to be cut", func() error {
 		for _, other := range f.c.nodes {
-			if o := f.c.status(stop, other); o != nil && o.Leader == other.name && o.FirstIndex > s.RaftIndex+1 {
+			if o := f.c.status(stop, other); o != nil && o.Leader == other.Name() && o.FirstIndex > s.RaftIndex+1 {
 				return nil
 			}
 		}
@@ -252,20 +288,15 @@ func (f *fault) snapshot() error {
 	if err != nil {
 		f.note("%v", err)
 	}
-	before := strings.Count(f.log(n), "received a snapshot")
+	before := strings.Count(n.Log(), "received a snapshot")
 	if err := n.Start(); err != nil {
 		return err
 	}
 	if err := f.back(n); err != nil {
 		return err
 	}
-	if strings.Count(f.log(n), "received a snapshot") == before {
-		f.note("%s caught up without a snapshot", n.name)
+	if strings.Count(n.Log(), "received a snapshot") == before {
+		f.note("%s caught up without a snapshot", n.Name())
 	}
 	return nil
-}
-
-func (f *fault) log(n *node) string {
-	b, _ := os.ReadFile(n.process.log) // nothing is in it then
-	return string(b)
 }

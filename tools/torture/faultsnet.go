@@ -69,7 +69,7 @@ func (f *fault) cutBus(port string) error {
 	if f.rng.IntN(2) == 0 {
 		n = f.leader()
 	}
-	f.note("%s", n.name)
+	f.note("%s", n.Name())
 	for _, address := range f.others(n) {
 		if err := f.c.net.drop(n.host, address, port); err != nil {
 			return err
@@ -83,7 +83,7 @@ func (f *fault) cutBus(port string) error {
 func (f *fault) cutLink() error {
 	i := f.rng.IntN(len(f.c.nodes))
 	a, b := f.c.nodes[i], f.c.nodes[(i+1)%len(f.c.nodes)]
-	f.note("%s %s", a.name, b.name)
+	f.note("%s %s", a.Name(), b.Name())
 	if err := f.c.net.drop(a.host, b.host.address, ""); err != nil {
 		return err
 	}

@@ -8,14 +8,22 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// isolated marks, in its environment, the process that does the work.
+// isolated tells the process that does the work, in its environment, what it has
+// of its own: "nothing", or a list of namespaces.
 const isolated = "KVORUM_TORTURE_ISOLATED"
+
+// What isolated lists.
+const (
+	ownMounts  = "mounts"
+	ownNetwork = "network"
+)
 
 // stopPatience is how long the work may take to stop when it is told to.
 const stopPatience = 30 * time.Second
@@ -23,17 +31,27 @@ const stopPatience = 30 * time.Second
 // isolate runs this program once more as the first process of a process, a mount
 // and a network namespace: when it ends, however that happens, the kernel ends
 // everything that it started, unmounts what it mounted and removes its networks.
-// It returns what the program should exit with. Without the rights for it, the
-// program runs as it is; its members die with it all the same (process.go).
-func isolate(ctx context.Context, args []string) error {
-	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), isolated+"=1", "GOMEMLIMIT=off") // histories are large
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if os.Geteuid() == 0 {
-		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID
+// It returns what the program should exit with. Without the rights or the
+// programs for it, or where the cluster is another's, the program runs as it is;
+// its members die with it all the same (process.go).
+func isolate(ctx context.Context, args []string, alone bool) error {
+	own, flags := []string{"nothing"}, uintptr(0)
+	if alone && os.Geteuid() == 0 {
+		own, flags = append(own, ownMounts), unix.CLONE_NEWNS|unix.CLONE_NEWPID
+		_, noIP := exec.LookPath("ip")
+		_, noTables := exec.LookPath("iptables")
+		if noIP == nil && noTables == nil {
+			own, flags = append(own, ownNetwork), flags|unix.CLONE_NEWNET
+		}
 	}
-	if err := cmd.Start(); err != nil {
+	cmd := worker(args, own, flags)
+	err := cmd.Start()
+	if err != nil && flags != 0 {
+		say("no namespaces (%v)", err)
+		cmd = worker(args, nil, 0)
+		err = cmd.Start()
+	}
+	if err != nil {
 		return fmt.Errorf("isolating the torture: %w", err)
 	}
 	done := make(chan error, 1)
@@ -53,6 +71,18 @@ func isolate(ctx context.Context, args []string) error {
 	}
 }
 
+// worker is this program once more, to do the work.
+func worker(args, own []string, flags uintptr) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), isolated+"="+strings.Join(own, " ")+" ", "GOMEMLIMIT=off") // histories are large
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Cloneflags: flags}
+	return cmd
+}
+
+// has reports whether this process has something of its own.
+func has(what string) bool { return strings.Contains(os.Getenv(isolated), what) }
+
 // failed is the error of a run that has printed its own.
 func failed(err error) error {
 	if err == nil {
@@ -70,6 +100,9 @@ func settleIn() error {
 	}
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
+	}
+	if !has(ownNetwork) {
+		return nil
 	}
 	return command("ip", "link", "set", "lo", "up")
 }

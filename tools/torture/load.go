@@ -189,7 +189,7 @@ func (l *load) compactor() {
 		case <-time.After(5*time.Second + rand.N(5*time.Second)):
 		}
 		target := l.col.revision() - 300
-		if target < 2 {
+		if target <= l.col.start.Revision {
 			continue
 		}
 		req := compact(target, rand.IntN(3) == 0)

@@ -30,9 +30,11 @@ func run(ctx context.Context, args []string) error {
 	fs.StringSliceVar(&o.faults, "faults", nil, "kinds of faults, of: "+kindNames()+" (default all)")
 	fs.Uint64Var(&o.seed, "seed", 0, "decides which faults come when (default a fresh one)")
 	fs.IntVar(&o.rate, "rate", 500, "requests a second")
-	fs.StringVar(&o.bin, "bin", "", "folder with kvorum-node and kvorum-watch (default: built from this repository)")
+	fs.StringVar(&o.bin, "bin", "", "folder with kvorum-node, kvorum-watch and kvorum (default: built from this repository)")
 	fs.StringVar(&o.dir, "dir", "", "folder of the run, kept on failure (default a fresh one)")
 	fs.StringVar(&o.disk, "disk", "power", "disks of the nodes: power, which can fail, or host, which are this machine's")
+	fs.StringVar(&o.mutant, "mutant", "", "builds the services with this planted mistake (docs/track-record.md), which has to be found")
+	fs.BoolVar(&o.containers, "containers", false, "tortures the stack of docker-compose.yml instead; to be run from the repository")
 	fs.StringVar(&o.reportFile, "report", "", "file for the report as JSON")
 	if err := svc.Parse(fs, args); err != nil {
 		return err
@@ -53,12 +55,12 @@ func run(ctx context.Context, args []string) error {
 	}
 	args = append(args, "--dir", dir)
 	if o.bin == "" {
-		if err := build(ctx, dir); err != nil {
+		if err := build(ctx, dir, o.mutant); err != nil {
 			return err
 		}
 		args = append(args, "--bin", dir)
 	}
-	return isolate(ctx, args)
+	return isolate(ctx, args, !o.containers)
 }
 
 // tortured is the part that runs isolated. It prints the report and leaves the
@@ -97,11 +99,21 @@ func kindNames() string {
 	return strings.Join(names, ",")
 }
 
-// build builds the services.
-func build(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+"/",
-		"github.com/kvorum/kvorum/services/node/cmd/kvorum-node",
-		"github.com/kvorum/kvorum/services/watch/cmd/kvorum-watch")
+// The programs.
+const (
+	nodeProgram  = "github.com/kvorum/kvorum/services/node/cmd/kvorum-node"
+	watchProgram = "github.com/kvorum/kvorum/services/watch/cmd/kvorum-watch"
+	commandLine  = "github.com/kvorum/kvorum/tools/kvorum"
+)
+
+// build builds them.
+func build(ctx context.Context, dir, mutant string) error {
+	tags := ""
+	if mutant != "" {
+		tags = "mutants"
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", tags, "-o", dir+"/", nodeProgram, watchProgram, commandLine)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // they may run in containers
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the services: %w\n%s", err, out)
 	}
@@ -122,6 +134,8 @@ func makeDir(dir string) (string, error) {
 		}
 	} else if err = os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
+	} else if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		return "", errors.Join(svc.Usagef("--dir %s is not empty: the torture removes it when it has passed", dir), err)
 	}
 	return dir, os.WriteFile(filepath.Join(dir, runningFile), []byte(strconv.Itoa(os.Getpid())), 0o600)
 }

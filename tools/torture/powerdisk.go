@@ -37,6 +37,7 @@ func newPowerDisk(dir string) (disk, error) {
 }
 
 func (d *powerDisk) dir() string             { return d.path }
+func (d *powerDisk) files() string           { return d.fs.Files() }
 func (d *powerDisk) restore() error          { return d.fs.Restore() }
 func (d *powerDisk) hang(on bool)            { d.fs.Hang(on) }
 func (d *powerDisk) slow(w, s time.Duration) { d.fs.SetDelay(w, s) }

@@ -3,21 +3,38 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// process is a member of the cluster, which may be down.
+// member is a member of the cluster, which may be down.
+type member interface {
+	Name() string
+	// Start starts it unless it runs.
+	Start() error
+	// Kill ends it as kill -9 does and waits for that.
+	Kill()
+	// Terminate asks it to stop in order, and kills it where it takes longer
+	// than patience. It reports whether it stopped with success.
+	Terminate(patience time.Duration) bool
+	// Pause stops it where it is; Continue lets it go on.
+	Pause()
+	Continue()
+	// Log is what it has printed.
+	Log() string
+}
+
+// process is a member that is a process of this machine.
 type process struct {
 	name string
 	path string
 	args []string
+	env  []string
 	log  string
 	// start starts a command where the process lives.
 	start func(*exec.Cmd) error
@@ -31,7 +48,8 @@ type process struct {
 	stopped bool // by SIGSTOP
 }
 
-// Start starts it unless it runs.
+func (p *process) Name() string { return p.name }
+
 func (p *process) Start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -44,7 +62,7 @@ func (p *process) Start() error {
 		return err
 	}
 	cmd := exec.Command(p.path, p.args...)
-	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, append(os.Environ(), "GOMEMLIMIT=") // they have a limit of their own
+	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, append(append(os.Environ(), p.env...), "GOMEMLIMIT=") // they have a limit of their own
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.start(cmd); err != nil {
 		return fmt.Errorf("starting %s: %w", p.name, err)
@@ -78,18 +96,8 @@ func (p *process) running() bool {
 	}
 }
 
-// Running reports whether it was started and has not ended.
-func (p *process) Running() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.running()
-}
-
-// Kill ends it as kill -9 does and waits for that.
 func (p *process) Kill() { p.stop(syscall.SIGKILL, 0) }
 
-// Terminate asks it to stop in order, and kills it where it takes longer than
-// patience. It reports whether it stopped with success.
 func (p *process) Terminate(patience time.Duration) bool { return p.stop(syscall.SIGTERM, patience) }
 
 func (p *process) stop(s syscall.Signal, patience time.Duration) bool {
@@ -114,7 +122,6 @@ func (p *process) stop(s syscall.Signal, patience time.Duration) bool {
 	return false
 }
 
-// Pause stops it where it is; Continue lets it go on.
 func (p *process) Pause() { p.signal(syscall.SIGSTOP) }
 
 func (p *process) Continue() { p.signal(syscall.SIGCONT) }
@@ -128,12 +135,16 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// tail is the last thing that it printed.
-func (p *process) tail() string {
-	b, err := os.ReadFile(filepath.Clean(p.log))
+func (p *process) Log() string {
+	b, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
 	}
-	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
-	return string(lines[len(lines)-1])
+	return string(b)
+}
+
+// tail is the last thing that a member printed.
+func tail(m member) string {
+	lines := strings.Split(strings.TrimSpace(m.Log()), "\n")
+	return lines[len(lines)-1]
 }

@@ -67,7 +67,7 @@ func (w *kvClient) request() proto.Message {
 		r.Serializable = true
 		return r
 	}
-	return &kvpb.RangeRequest{Key: w.key(), Revision: max(1, w.l.revised.Load()-int64(w.rng.IntN(400)))}
+	return &kvpb.RangeRequest{Key: w.key(), Revision: max(w.l.col.start.Revision, w.l.revised.Load()-int64(w.rng.IntN(400)))}
 }
 
 // scan reads a range in one of many ways.

@@ -27,6 +27,8 @@ type options struct {
 	bin, dir    string
 	disk        string // power or host
 	reportFile  string
+	mutant      string
+	containers  bool
 }
 
 // torture is one run.
@@ -74,35 +76,43 @@ func (t *torture) work(ctx context.Context) error {
 
 // found starts the cluster on the networks and disks that are possible here.
 func (t *torture) found(ctx context.Context) error {
-	var nw *network
-	newDisk := newPlainDisk
-	if os.Geteuid() == 0 {
-		if err := settleIn(); err != nil {
-			return err
-		}
-		var err error
-		if nw, err = newNetwork(); err != nil {
-			return err
-		}
-		if t.disk == "power" {
-			newDisk = newPowerDisk
-		}
-	} else {
-		say("not root: no partitions, no power cuts and no failing disks")
-	}
-	var err error
-	if t.c, err = newCluster(t.dir, t.bin, nw, newDisk); err != nil {
+	c, err := t.cluster()
+	if err != nil {
 		return err
 	}
-	t.c.fail, t.c.say = t.fail, say
+	t.c, c.fail, c.say = c, t.fail, say
 	if err := t.choose(); err != nil {
 		return err
 	}
-	if err := t.c.start(ctx); err != nil {
-		t.c.close()
+	if err := c.start(ctx); err != nil {
+		c.close()
 		return fmt.Errorf("the cluster does not start: %w", err)
 	}
 	return nil
+}
+
+// cluster makes the members.
+func (t *torture) cluster() (*cluster, error) {
+	if t.containers {
+		return newStack(t.dir, t.bin)
+	}
+	var nw *network
+	newDisk := newPlainDisk
+	var err error
+	if has(ownMounts) {
+		if err := settleIn(); err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat("/dev/fuse"); err == nil && t.disk == "power" {
+			newDisk = newPowerDisk
+		}
+	}
+	if has(ownNetwork) {
+		if nw, err = newNetwork(); err != nil {
+			return nil, err
+		}
+	}
+	return newCluster(t.dir, t.bin, nw, newDisk, "KVORUM_MUTANT="+t.mutant)
 }
 
 // choose finds the kinds of faults that are wanted and possible.
@@ -116,6 +126,7 @@ func (t *torture) choose() error {
 	for _, k := range kinds {
 		switch {
 		case len(t.faults) > 0 && !slices.Contains(t.faults, k.name):
+		case !t.c.can(k) && k.needs&needsStack != 0 && len(t.faults) == 0:
 		case !t.c.can(k):
 			not = append(not, k.name)
 		default:
@@ -126,7 +137,7 @@ func (t *torture) choose() error {
 		}
 	}
 	if len(not) > 0 {
-		say("left out, they need root and /dev/fuse: %s", strings.Join(not, ", "))
+		say("not possible here (partitions need root, ip and iptables, broken disks root and /dev/fuse, disconnection containers): %s", strings.Join(not, ", "))
 	}
 	if len(t.kinds) == 0 {
 		return errors.New("no fault is possible here")
@@ -255,25 +266,6 @@ func (t *torture) closeHistory(l *load) (end *kvpb.RangeResponse, err error) {
 	bounded, cancel := context.WithTimeout(ctx, healPatience)
 	defer cancel()
 	return l.col.finish(bounded)
-}
-
-// agree waits until all nodes have applied the same, and compares their digests.
-func (c *cluster) agree(ctx context.Context) error {
-	err := c.until(ctx, "the same index on all nodes", func() error {
-		indexes := map[uint64]bool{}
-		for _, n := range c.nodes {
-			s := c.status(ctx, n)
-			if s == nil {
-				return fmt.Errorf("%s does not answer", n.name)
-			}
-			indexes[s.AppliedIndex] = true
-		}
-		if len(indexes) > 1 {
-			return fmt.Errorf("they are at %v", indexes)
-		}
-		return nil
-	})
-	return errors.Join(err, c.sameDigests())
 }
 
 // fail keeps the first failure and ends the run.

@@ -281,3 +281,27 @@ func TestSlowReader(t *testing.T) {
 		t.Fatalf("asks since %v, has %d", q.Since, last)
 	}
 }
+
+// A watch that begins inside a revision never says that it stands before that.
+func TestThroughInsideARevision(t *testing.T) {
+	since := api.Position{Revision: 5, Sub: 3}
+	s := watchstate.New(watchstate.Config{Since: &since})
+	q, _ := s.Question()
+	s.Answer(q, watchstate.Answer{Through: since, More: true})
+	q, _ = s.Question()
+	event := func(sub int64, last bool) *kvpb.Event {
+		return &kvpb.Event{Kv: &kvpb.KeyValue{Key: []byte("/a"), ModRevision: 5}, Sub: sub, Last: last}
+	}
+	s.Answer(q, watchstate.Answer{Events: []*kvpb.Event{event(5, false)}, Through: api.Position{Revision: 5, Sub: 5}, More: true})
+	if got := s.Through(); since.After(got) {
+		t.Errorf("with a part of the revision it stands at %v", got)
+	}
+	q, _ = s.Question()
+	s.Answer(q, watchstate.Answer{Events: []*kvpb.Event{event(6, true)}, Through: api.End(5)})
+	if got := s.Through(); since.After(got) {
+		t.Errorf("with the whole revision it stands at %v", got)
+	}
+	if r, ok := s.Pop(); !ok || len(r.Events) != 2 || s.Through() != api.End(5) {
+		t.Errorf("gives %v and stands at %v", r, s.Through())
+	}
+}

@@ -39,7 +39,8 @@ const (
 	ApplyTwice Bug = "apply-twice"
 	// DedupForgotten: a restart forgets the ids of the writes before it.
 	DedupForgotten Bug = "dedup-forgotten"
-	// RevisionFromKeys: a restart takes the revision from what compaction left.
+	// RevisionFromKeys: a restart takes the revision from the newest key, and
+	// misses that one was deleted since.
 	RevisionFromKeys Bug = "revision-from-keys"
 	// PublishEarly: the new revision is shown before its changes can be read.
 	PublishEarly Bug = "publish-early"

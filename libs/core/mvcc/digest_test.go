@@ -178,3 +178,32 @@ func BenchmarkApplyPuts(b *testing.B) {
 		e.Commands = nil
 	}
 }
+
+// TestDigestAt: the digest as of an earlier index is what it was then, as long
+// as the store has it.
+func TestDigestAt(t *testing.T) {
+	st := memstore.New(nil).State()
+	m, err := Open(st, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var then [][32]byte
+	for i, line := range lines(leaseEntries) {
+		if _, err := m.Apply([]Entry{{Index: uint64(i + 1), Commands: []*command.Command{parse(t, line, &command.Command{})}}}); err != nil {
+			t.Fatal(err)
+		}
+		then = append(then, m.Published().Digest)
+	}
+	last := uint64(len(then))
+	for i := uint64(1); i <= last; i++ {
+		if got, err := m.Published().DigestAt(i); err != nil || got != then[i-1] {
+			t.Errorf("at %d: %x, %v", i, got, err)
+		}
+	}
+	st.Discard(store.EndOf(3))
+	for _, i := range []uint64{0, 2, last + 1} {
+		if _, err := m.Published().DigestAt(i); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("at %d: %v", i, err)
+		}
+	}
+}

@@ -107,7 +107,12 @@ func checksum(id, value []byte) uint32 {
 // allocations. They are never reused.
 type arena struct{ block []byte }
 
-const arenaBlockBytes = 64 << 10
+// The first block of an arena is of the former size, each next one of twice the
+// last one's up to the latter: most applies are of few small commands.
+const (
+	arenaFirstBytes = 1 << 10
+	arenaBlockBytes = 64 << 10
+)
 
 // alloc returns an empty slice with room for n bytes.
 func (a *arena) alloc(n int) []byte {
@@ -115,7 +120,7 @@ func (a *arena) alloc(n int) []byte {
 		return make([]byte, 0, n)
 	}
 	if cap(a.block)-len(a.block) < n {
-		a.block = make([]byte, 0, arenaBlockBytes)
+		a.block = make([]byte, 0, min(max(arenaFirstBytes, 2*cap(a.block), 4*n), arenaBlockBytes))
 	}
 	start := len(a.block)
 	a.block = a.block[:start+n]

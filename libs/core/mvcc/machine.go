@@ -99,8 +99,10 @@ func readMeta(view store.View, index uint64) (meta, error) {
 		if mutant.Is(mutant.DedupForgotten) {
 			m.dedupTail = m.dedupHead
 		}
-		if mutant.Is(mutant.RevisionFromKeys) && m.compacted == m.revision {
-			m.revision--
+		if mutant.Is(mutant.RevisionFromKeys) {
+			if newest, _, _ := readChanges(view, m.revision, 0); len(newest.changes) > 0 && newest.changes[0].deleted {
+				m.revision--
+			}
 		}
 		if err == nil && m.index != index {
 			err = fmt.Errorf("%w: the state is of index %d", store.ErrCorrupt, m.index)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,7 @@ const (
 var children = map[string]func(dir string) error{
 	"mapped": mappedChild,
 	"store":  storeChild,
+	"owner":  ownerChild,
 }
 
 func TestMain(m *testing.M) {
@@ -149,5 +151,47 @@ func TestMapped(t *testing.T) {
 	}
 	if kept == 0 || lost == 0 {
 		t.Errorf("unflushed bytes: %d kept, %d lost", kept, lost)
+	}
+}
+
+// ownerChild mounts a disk and never unmounts it.
+func ownerChild(dir string) error {
+	if _, err := Mount(filepath.Join(dir, "mnt"), filepath.Join(dir, "backing"), Options{}); err != nil {
+		return err
+	}
+	fmt.Println("mounted")
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// TestKilledOwner: the mount goes with the process that serves it, also when a
+// file of it is open elsewhere.
+func TestKilledOwner(t *testing.T) {
+	mounted(t, Options{}) // or skip
+	dir := t.TempDir()
+	mountpoint := filepath.Join(dir, "mnt")
+	defer detach(mountpoint)
+	c := startChild(t, "owner", dir, 0)
+	if line := c.next(); line != "mounted" {
+		c.kill()
+		t.Fatalf("%q, %s", line, c.stderr.String())
+	}
+	f, err := os.Create(filepath.Join(mountpoint, "file"))
+	ok(t, err)
+	c.kill()
+	defer f.Close()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		mounts, err := os.ReadFile("/proc/self/mountinfo")
+		ok(t, err)
+		if !bytes.Contains(mounts, []byte(mountpoint)) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the mount is still there")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := f.WriteString("x"); err == nil {
+		t.Error("a file of a dead mount takes writes")
 	}
 }

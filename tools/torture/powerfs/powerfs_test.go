@@ -5,13 +5,10 @@ package powerfs
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -186,97 +183,6 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestReplace: a file replaced by rename is the old or the new one, whole; after
-// a flush of the directory always the new one.
-func TestReplace(t *testing.T) {
-	disk, dir := mounted(t, Options{})
-	path := filepath.Join(dir, "file")
-	before, after := bytes.Repeat([]byte("old"), 5000), bytes.Repeat([]byte("new"), 4000)
-	seen := make(map[string]int)
-	for seed := range uint64(40) {
-		write(t, path, before, true)
-		syncDir(t, dir)
-		write(t, path+".new", after, true)
-		ok(t, os.Rename(path+".new", path))
-		if seed%4 == 0 {
-			syncDir(t, dir)
-		}
-		cut(t, disk, newRand(seed))
-		got, err := os.ReadFile(path)
-		ok(t, err)
-		switch {
-		case bytes.Equal(got, after):
-			seen["new"]++
-		case bytes.Equal(got, before) && seed%4 != 0:
-			seen["old"]++
-		default:
-			t.Fatalf("seed %d: %.20q", seed, got)
-		}
-	}
-	if len(seen) != 2 {
-		t.Errorf("seen: %v", seen)
-	}
-}
-
-// TestNames: creations, renames and removals that were not flushed are undone
-// from some one on, in their order.
-func TestNames(t *testing.T) {
-	disk, dir := mounted(t, Options{Strict: true})
-	seen := make(map[int]bool)
-	for seed := range uint64(60) {
-		sub := filepath.Join(dir, fmt.Sprint(seed))
-		ok(t, os.Mkdir(sub, 0o700))
-		syncDir(t, dir)
-		write(t, filepath.Join(sub, "0"), []byte("x"), true)
-		syncDir(t, sub)
-		const steps = 6
-		for n := range steps {
-			ok(t, os.Rename(filepath.Join(sub, fmt.Sprint(n)), filepath.Join(sub, fmt.Sprint(n+1))))
-		}
-		ok(t, os.Remove(filepath.Join(sub, fmt.Sprint(steps))))
-		cut(t, disk, newRand(seed))
-		entries, err := os.ReadDir(sub)
-		ok(t, err)
-		switch len(entries) {
-		case 0:
-			seen[-1] = true
-		case 1:
-			var n int
-			fmt.Sscan(entries[0].Name(), &n)
-			seen[n] = true
-			if got, err := os.ReadFile(filepath.Join(sub, entries[0].Name())); err != nil || string(got) != "x" {
-				t.Fatalf("seed %d: %q, %v", seed, got, err)
-			}
-		default:
-			t.Fatalf("seed %d: %v", seed, entries)
-		}
-	}
-	if !seen[-1] || !seen[0] || len(seen) < 4 {
-		t.Errorf("seen: %v", seen)
-	}
-}
-
-// TestNameOfFlushedFile: a flush of a new file covers its name, as on ext4,
-// unless the disk is strict.
-func TestNameOfFlushedFile(t *testing.T) {
-	for _, strict := range []bool{false, true} {
-		disk, dir := mounted(t, Options{Strict: strict})
-		lost := 0
-		for seed := range uint64(20) {
-			sub := filepath.Join(dir, fmt.Sprint(seed))
-			ok(t, os.MkdirAll(filepath.Join(sub, "below"), 0o700))
-			write(t, filepath.Join(sub, "below", "file"), []byte("x"), true)
-			cut(t, disk, newRand(seed))
-			if _, err := os.Stat(filepath.Join(sub, "below", "file")); err != nil {
-				lost++
-			}
-		}
-		if strict != (lost > 0) {
-			t.Errorf("strict %v: %d of 20 lost", strict, lost)
-		}
-	}
-}
-
 // TestFiles: what a file system does besides losing data.
 func TestFiles(t *testing.T) {
 	disk, dir := mounted(t, Options{})
@@ -342,93 +248,5 @@ func TestFiles(t *testing.T) {
 	}
 	if s := disk.Stats(); s.Writes != 5 || s.WrittenBytes != 13 || s.Syncs == 0 {
 		t.Errorf("stats: %+v", s)
-	}
-}
-
-// TestFaults: a full, failing, hanging disk.
-func TestFaults(t *testing.T) {
-	disk, dir := mounted(t, Options{})
-	path := filepath.Join(dir, "file")
-	f, err := os.Create(path)
-	ok(t, err)
-	defer f.Close()
-	_, err = f.Write(make([]byte, 64<<10))
-	ok(t, err)
-	disk.Quota(128 << 10)
-	if _, err := f.WriteAt(make([]byte, 128<<10), 1<<20); !errors.Is(err, unix.ENOSPC) {
-		t.Errorf("write to a full disk: %v", err)
-	}
-	if _, err := f.WriteAt([]byte("over"), 0); err != nil {
-		t.Errorf("writing over on a full disk: %v", err)
-	}
-	var st unix.Statfs_t
-	ok(t, unix.Statfs(dir, &st))
-	if free := st.Bavail * uint64(st.Bsize); free > 64<<10 {
-		t.Errorf("%d bytes free", free)
-	}
-	disk.Quota(0)
-
-	ok(t, f.Sync())
-	_, err = f.WriteAt([]byte("lost"), 0)
-	ok(t, err)
-	disk.FailWrites(syscall.EIO)
-	if _, err := f.WriteAt([]byte("failed"), 8); !errors.Is(err, unix.EIO) {
-		t.Errorf("write: %v", err)
-	}
-	if err := f.Sync(); !errors.Is(err, unix.EIO) {
-		t.Errorf("sync: %v", err)
-	}
-	if err := os.Rename(path, path+"2"); !errors.Is(err, unix.EIO) {
-		t.Errorf("rename: %v", err)
-	}
-	disk.FailWrites(0)
-	ok(t, f.Sync())
-	b := make([]byte, 4)
-	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "lost" {
-		t.Errorf("read back: %q", b)
-	}
-
-	disk.Hang(true)
-	done := make(chan error, 1)
-	go func() {
-		_, err := f.WriteAt([]byte("hung"), 0)
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		t.Errorf("a write on a hung disk: %v", err)
-	case <-time.After(50 * time.Millisecond):
-	}
-	disk.Hang(false)
-	ok(t, <-done)
-}
-
-// TestFailedFlush: what a flush failed to cover is not covered by the next one.
-func TestFailedFlush(t *testing.T) {
-	disk, dir := mounted(t, Options{})
-	path := filepath.Join(dir, "file")
-	lost := 0
-	for seed := range uint64(20) {
-		write(t, path, []byte("old"), true)
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
-		ok(t, err)
-		_, err = f.WriteAt([]byte("new"), 0)
-		ok(t, err)
-		disk.FailWrites(syscall.EIO)
-		if err := f.Sync(); !errors.Is(err, unix.EIO) {
-			t.Fatalf("sync: %v", err)
-		}
-		disk.FailWrites(0)
-		ok(t, f.Sync())
-		ok(t, f.Close())
-		cut(t, disk, newRand(seed))
-		got, err := os.ReadFile(path)
-		ok(t, err)
-		if string(got) == "old" {
-			lost++
-		}
-	}
-	if lost == 0 {
-		t.Error("never lost")
 	}
 }

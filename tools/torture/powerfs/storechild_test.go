@@ -24,7 +24,8 @@ type event struct {
 	Kind string // "open", "append", "truncate", "install", "membership"
 	Done bool
 	// First to Last are appended with Term; Last alone is the index of an
-	// installed snapshot or where a truncation ends.
+	// installed snapshot or where a truncation ends. With "open" these are what the
+	// child has read, and acts upon.
 	First, Last, Term  uint64
 	Commit, Checkpoint uint64
 	Incarnation        uint64
@@ -41,7 +42,7 @@ func storeConfig(dir string) badgerstore.Config {
 func dataOf(index, term uint64) []byte {
 	rng := rand.New(rand.NewPCG(index, term))
 	size := rng.IntN(600)
-	if rng.IntN(20) == 0 {
+	if rng.IntN(10) == 0 {
 		size = rng.IntN(1 << 20)
 	}
 	data := make([]byte, size)
@@ -92,7 +93,8 @@ func storeChild(dir string) error {
 		return err
 	}
 	w := &worker{rng: newRand(seed)}
-	if err := acknowledged(event{Kind: "open"}, func() error { return w.open(dir) }); err != nil {
+	e := event{Kind: "open"}
+	if err := acknowledged(&e, func() error { return w.open(dir, &e) }); err != nil {
 		return err
 	}
 	for {
@@ -102,7 +104,7 @@ func storeChild(dir string) error {
 	}
 }
 
-func acknowledged(e event, do func() error) error {
+func acknowledged(e *event, do func() error) error {
 	if err := json.NewEncoder(os.Stdout).Encode(e); err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ func acknowledged(e event, do func() error) error {
 	return json.NewEncoder(os.Stdout).Encode(e)
 }
 
-func (w *worker) open(dir string) (err error) {
+func (w *worker) open(dir string, e *event) (err error) {
 	if w.node, err = badgerstore.Open(storeConfig(dir)); err != nil {
 		return err
 	}
@@ -125,6 +127,8 @@ func (w *worker) open(dir string) (err error) {
 	if w.last, err = log.LastIndex(); err != nil {
 		return err
 	}
+	e.Last, e.Term, e.Commit, e.Checkpoint = w.last, hard.GetTerm(), hard.GetCommit(), log.Checkpoint()
+	e.Incarnation = w.node.Membership().Incarnation
 	w.commit, w.term = max(hard.GetCommit(), log.Checkpoint()), max(1, hard.GetTerm())
 	w.applied = w.commit
 	return applyTo(w.node.State(), log.Checkpoint()+1, w.commit)
@@ -144,13 +148,13 @@ func (w *worker) step() error {
 			return err
 		}
 		to := log.Checkpoint() - 100
-		return acknowledged(event{Kind: "truncate", Last: to}, func() error { return log.Truncate(to) })
+		return acknowledged(&event{Kind: "truncate", Last: to}, func() error { return log.Truncate(to) })
 	case n < 13:
 		return w.install()
 	case n < 16:
 		m := w.node.Membership()
 		m.Incarnation = w.rng.Uint64()
-		return acknowledged(event{Kind: "membership", Incarnation: m.Incarnation}, func() error { return w.node.SetMembership(m) })
+		return acknowledged(&event{Kind: "membership", Incarnation: m.Incarnation}, func() error { return w.node.SetMembership(m) })
 	case n < 20:
 		if checkpoint := log.Checkpoint(); checkpoint > keys {
 			state.Discard(store.EndOf(checkpoint - keys))
@@ -183,7 +187,7 @@ func (w *worker) append(checkpoint uint64) error {
 		b.Entries = append(b.Entries, &raftpb.Entry{Index: &i, Term: &e.Term, Data: dataOf(i, e.Term)})
 	}
 	w.last, w.commit = e.Last, e.Commit
-	return acknowledged(e, func() error { return w.node.Log().Append(b) })
+	return acknowledged(&e, func() error { return w.node.Log().Append(b) })
 }
 
 // install replaces everything by the state as of a later index.
@@ -205,7 +209,7 @@ func (w *worker) install() error {
 	w.last, w.commit, w.applied = index, index, index
 	e := event{Kind: "install", Last: index, Term: w.term, Commit: index}
 	snapshot := &raftpb.SnapshotMetadata{Index: &index, Term: &e.Term, ConfState: &raftpb.ConfState{Voters: []uint64{1}}}
-	return acknowledged(e, func() error {
+	return acknowledged(&e, func() error {
 		return w.node.Log().Append(store.Batch{
 			Hard:    &raftpb.HardState{Term: &e.Term, Vote: new(e.Term % 3), Commit: &index},
 			Install: &store.Install{Snapshot: snapshot, State: in},

@@ -38,7 +38,8 @@ func (s *Store) Tear(b store.Batch, rng *rand.Rand) {
 	case chance == 0:
 		return
 	case b.Install != nil && chance == 1:
-		b = store.Batch{Install: b.Install}
+		b.Entries, b.Checkpoint = nil, 0 // the state and the hard state are exchanged at once
+		b.Hard = s.reach(b)
 	case n > 0 && chance == 2:
 		s.cut(b.Entries[0].GetIndex()) // those that b replaces go first
 		b = store.Batch{}

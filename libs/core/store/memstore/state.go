@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 
 	"github.com/tidwall/btree"
@@ -27,8 +28,8 @@ type version struct {
 func (v version) bytes() uint64 { return uint64(len(v.key) + len(v.value) + 16) }
 
 func versionLess(a, b version) bool {
-	if a.key != b.key {
-		return a.key < b.key
+	if c := strings.Compare(a.key, b.key); c != 0 {
+		return c < 0
 	}
 	return a.ts > b.ts
 }
