@@ -50,9 +50,9 @@ func orElse[T comparable](p *T, def T) {
 
 // badger are the options of one database. Without compression Badger needs no
 // block cache: the kernel's page cache serves the mapped tables, and the
-// process stays small. Checksums of blocks are verified by Scrub alone, since
-// Badger skips a damaged block silently when it verifies while reading; the
-// records carry their own.
+// process stays small. Checksums of blocks are verified by Open and Scrub alone,
+// since Badger skips a damaged block silently when it verifies while reading;
+// the records carry their own.
 func (o options) badger(dir string) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithLogger(&badgerLogger{o.logger.With("dir", dir)}).

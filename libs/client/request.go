@@ -75,10 +75,11 @@ func (c *Client) do(ctx context.Context, r request) (*nats.Msg, error) {
 }
 
 // settle is the error of a request that cannot be repeated any more. An answer
-// of the cluster is about the request itself, whichever attempt it answered;
-// the connection's end says nothing of earlier attempts.
+// of the cluster is about the request itself, whichever attempt it answered,
+// but for one: a disk that is nearly full now may have had space before. The
+// connection's end says nothing of earlier attempts either.
 func settle(r request, err *api.Error, unknown bool) *api.Error {
-	if unknown && r.write && err.Kind == api.KindUnavailable {
+	if unknown && r.write && (err.Kind == api.KindUnavailable || err.Kind == api.KindNoSpace) {
 		return expired(r, err, unknown)
 	}
 	return err

@@ -92,7 +92,13 @@ func (w *world) endKV() error {
 
 // checkKV judges all that the clients saw.
 func (w *world) checkKV() error {
-	h := w.kv.h
+	h, r := w.kv.h, &w.report
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		r.GivenUp += one(op.Return == check.Unknown)
+		r.Refused += one(op.Err != nil)
+		r.Repeated += one(op.Repeated)
+	}
 	h.Others = func(key []byte) bool { return !strings.HasPrefix(string(key), kvDir) }
 	if err := check.Linearizable(h); err != nil {
 		return err

@@ -30,49 +30,50 @@ type catch struct {
 // catches has every mistake that the simulator sees.
 var catches = []catch{
 	{mutant.AckBeforeSync, consensus, `on the disks of`, 5},
-	{mutant.AppendPasses, consensus, ``, 20},
-	{mutant.CheckpointBeforeSync, consensus, ``, 20},
-	{mutant.DiscardBeforeCheckpoint, hangs, ``, 20},
-	{mutant.SecondSnapshot, snapshots, ``, 20},
-	{mutant.ReadBeforeApplied, reads, ``, 20},
-	{mutant.VoteNotSynced, elections, `both lead in term`, 20},
-	{mutant.LogNotSynced, power, ``, 20},
-	{mutant.LostDiskVotes, lostDisks, ``, 20},
-	{mutant.TruncateBeyondCheckpoint, truncations, ``, 20},
-	{mutant.ReadWithoutQuorum, reads, ``, 20},
-	{mutant.ReadBeforeOwnTerm, changes, ``, 20},
-	{mutant.ApplyTwice, consensus, ``, 20},
-	{mutant.DedupForgotten, consensus, ``, 20},
-	{mutant.RevisionFromKeys, compactions, ``, 20},
-	{mutant.PublishEarly, reads, ``, 20},
-	{mutant.ReadCompactedInTxn, compactions, ``, 20},
-	{mutant.PrevFromEntry, batches, ``, 20},
-	{mutant.ExpireAnyGeneration, leases, ``, 20},
-	{mutant.FenceIgnored, leases, ``, 20},
-	{mutant.LeaseClockRuns, leases, ``, 20},
-	{mutant.LeaseClockLeaps, leases, ``, 20},
-	{mutant.RenewExpiring, leases, ``, 20},
-	{mutant.ExpiryForgotten, doubts, ``, 20},
-	{mutant.RenewWithoutQuorum, leases, ``, 20},
-	{mutant.RenewWithoutLook, doubts, ``, 20},
-	{mutant.LockForAll, leases, ``, 20},
+	{mutant.AppendPasses, consensus, `out of bound|on the disks of`, 5},
+	{mutant.VoteNotSynced, elections, `both lead in term|another state`, 60},
+	{mutant.LogNotSynced, power, `another state|not deterministic|on the disks of|out of range`, 5},
+	{mutant.ReadWithoutQuorum, reads, `keys: stale`, 40},
+	{mutant.ReadBeforeOwnTerm, changes, `keys: stale`, 40},
+	{mutant.ReadBeforeApplied, reads, `keys: `, 20},
+	{mutant.LostDiskVotes, lostDisks, `another state|both lead in term|out of range|on the disks of`, 20},
+	{mutant.TruncateBeyondCheckpoint, truncations, `past the checkpoint`, 5},
+	{mutant.CheckpointBeforeSync, consensus, `has recorded a checkpoint`, 5},
+	{mutant.DiscardBeforeCheckpoint, hangs, `meta record is missing|another state|not deterministic`, 30},
 
-	{mutant.ProgressAhead, watches, ``, 20},
-	{mutant.PlusLeftOut, watches, ``, 20},
-	{mutant.TakeoverForgets, watches, ``, 20},
-	{mutant.WindowOverflow, watches, ``, 20},
-	{mutant.BoundForgotten, watches, ``, 20},
-	{mutant.TailsLeftOut, watches, ``, 20},
-	{mutant.TwoPublishers, watches, ``, 20},
-	{mutant.OldEpoch, watches, ``, 20},
-	{mutant.Duplicates, watches, ``, 20},
-	{mutant.FullForgets, watches, ``, 20},
-	{mutant.InterruptionIgnored, watches, ``, 20},
-	{mutant.AnchorForgotten, watches, ``, 20},
-	{mutant.FutureForgotten, watches, ``, 20},
-	{mutant.HalfRevision, watches, ``, 20},
-	{mutant.TrimCompacted, watches, ``, 20},
-	{mutant.SkipCompactedDeletes, watches, ``, 20},
+	{mutant.ApplyTwice, consensus, `another state|not deterministic|dedup slot`, 5},
+	{mutant.DedupForgotten, consensus, `another state|not deterministic`, 5},
+	{mutant.RevisionFromKeys, compactions, `another state|not deterministic`, 10},
+	{mutant.PublishEarly, reads, `keys: wrong answer|keeps \d+ timers`, 5},
+	{mutant.PrevFromEntry, batches, `tells `, 20},
+	{mutant.ReadCompactedInTxn, compactions, `no change record|already discarded|another state`, 30},
+	{mutant.TrimCompacted, watches, `tells |watches: `, 10},
+	{mutant.SkipCompactedDeletes, watches, `tells |watches: `, 20},
+	{mutant.ExpireAnyGeneration, leases, `expired \d+ ms before`, 20},
+	{mutant.FenceIgnored, leases, `a write with fence`, 10},
+
+	{mutant.LeaseClockRuns, leases, `expired`, 10},
+	{mutant.LeaseClockLeaps, leases, `expired`, 30},
+	{mutant.RenewExpiring, leases, `expired`, 30},
+	{mutant.ExpiryForgotten, doubts, `expired`, 40},
+	{mutant.RenewWithoutQuorum, doubts, `expired|was acknowledged`, 20},
+	{mutant.RenewWithoutLook, doubts, `was acknowledged`, 40},
+	{mutant.LockForAll, leases, `never was the first`, 5},
+
+	{mutant.ProgressAhead, watches, `watches: |progress through`, 30},
+	{mutant.PlusLeftOut, watches, `is torn`, 5},
+	{mutant.TakeoverForgets, watches, `watches: `, 5},
+	{mutant.WindowOverflow, watches, `watches: `, 5},
+	{mutant.BoundForgotten, watches, `watches: `, 60},
+	{mutant.TailsLeftOut, watches, `watches: `, 60},
+	{mutant.TwoPublishers, watches, `watches: `, 40},
+	{mutant.OldEpoch, watches, `watches: `, 60},
+	{mutant.Duplicates, watches, `watches: `, 5},
+	{mutant.FullForgets, watches, `watches: `, 20},
+	{mutant.InterruptionIgnored, watches, `watches: `, 60},
+	{mutant.AnchorForgotten, watches, `watches: `, 60},
+	{mutant.FutureForgotten, watches, `watches: `, 20},
+	{mutant.HalfRevision, watches, `is torn`, 5},
 }
 
 // calm is a run in which nothing goes wrong, for others to begin with.
@@ -138,14 +139,6 @@ func hangs(o *sim.Options) {
 	calm(o)
 	o.KV, o.KeepRevisions, o.CheckpointMillis, o.HarmMillis = 6, 10, 2000, 800
 	o.Faults = sim.Weights{Kill: 3, HungDisk: 3}
-}
-
-// snapshots are sent all the time, by one leader after the other.
-func snapshots(o *sim.Options) {
-	calm(o)
-	o.KV, o.CheckpointMillis, o.HarmMillis = 1, 100, 300
-	o.KeepEntries, o.KeepBytes = 1, 1
-	o.Faults = sim.Weights{Kill: 3, Partition: 1, SlowDisk: 5}
 }
 
 // batches are entries with many commands.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/member"
-	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
 	"github.com/kvorum/kvorum/libs/core/store"
@@ -219,7 +218,7 @@ func (n *node) sendState(m *raftpb.Message) {
 
 // receiveState takes a state that a leader sends.
 func (n *node) receiveState(from uint64, m *raftpb.Message, b []byte, reply func(ok bool)) {
-	if n.receiving && !mutant.Is(mutant.SecondSnapshot) {
+	if n.receiving {
 		reply(false)
 		return
 	}

@@ -7,8 +7,10 @@ import (
 
 // Report counts what happened in a run, so that a test can see that enough did.
 type Report struct {
-	Revision                           int64
-	Writes, Reads                      int // acknowledged
+	Revision      int64
+	Writes, Reads int // acknowledged
+	// Of requests for keys: given up without an answer, refused, answered again.
+	GivenUp, Refused, Repeated         int
 	Grants, Renewals, Expiries         int // acknowledged, acknowledged, applied
 	KeyExpiries                        int
 	Locks, FencedWrites, FencedRefused int

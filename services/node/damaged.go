@@ -92,7 +92,10 @@ func rebuild(ctx context.Context, cfg *Config, reason error) error {
 	m := decision.Membership
 	m.Reason = oneLine(reason)
 	cfg.Logger.Warn("rebuilding: the damaged files are set aside, and the data is copied from the others", "aside", badgerstore.AsideDir(cfg.DataDir), "term", m.MinTerm)
-	return badgerstore.Replace(cfg.store(), m)
+	if err := badgerstore.Replace(cfg.store(), m); err != nil {
+		return errors.Join(reason, err)
+	}
+	return nil
 }
 
 // noSource says what is damaged, where it is, and what to do.

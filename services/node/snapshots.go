@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kvorum/kvorum/libs/core/member"
-	"github.com/kvorum/kvorum/libs/core/mutant"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
 	"github.com/kvorum/kvorum/libs/core/store"
@@ -69,7 +68,7 @@ func (s *snapshots) receive(_ context.Context, from uint64, header []byte, r io.
 	if err := proto.Unmarshal(header, m); err != nil {
 		return fmt.Errorf("the snapshot's header is malformed: %w", err)
 	}
-	if !s.busy.CompareAndSwap(false, true) && !mutant.Is(mutant.SecondSnapshot) {
+	if !s.busy.CompareAndSwap(false, true) {
 		return errors.New("another snapshot is being received or installed")
 	}
 	n := s.node

@@ -109,6 +109,23 @@ func TestSilenceThenRefusal(t *testing.T) {
 	}
 }
 
+// TestSilenceThenNoSpace: that the disk is full now does not say that the first
+// attempt, which nobody answered, found it so. Without one it is certain.
+func TestSilenceThenNoSpace(t *testing.T) {
+	for silent, want := range map[bool]error{true: client.ErrTimeout, false: client.ErrNoSpace} {
+		b := newBus(t)
+		b.serve("kv.put.>", func(n int, _ *nats.Msg) *nats.Msg {
+			if n == 1 && silent {
+				return nil
+			}
+			return fails(api.KindNoSpace)
+		})
+		if _, err := b.client().Put(deadline(t), "/a", nil); !errors.Is(err, want) {
+			t.Fatalf("silent first: %v: %v", silent, err)
+		}
+	}
+}
+
 // TestBrokenConnection: a request whose connection breaks is sent again on the
 // next one.
 func TestBrokenConnection(t *testing.T) {

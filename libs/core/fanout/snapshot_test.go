@@ -8,8 +8,8 @@ import (
 	"github.com/kvorum/kvorum/libs/core/fanout"
 )
 
-// published is a replica that has published revisions 5 and 6.
-func published(t *testing.T) *fanout.Replica {
+// publishing is a replica that has published revisions 5 and 6.
+func publishing(t *testing.T) *fanout.Replica {
 	t.Helper()
 	r := fanout.NewReplica("w", fanout.Limits{})
 	r.Begin(api.End(4))
@@ -30,7 +30,7 @@ func published(t *testing.T) *fanout.Replica {
 // may come from a node that was ahead. Where the store has no such revision
 // either, the answer is not `more`, for ever.
 func TestFromInsideTheFuture(t *testing.T) {
-	s := published(t).Snapshot()
+	s := publishing(t).Snapshot()
 	for name, c := range map[string]struct {
 		since api.Position
 		store bool
@@ -61,7 +61,7 @@ func TestFromInsideTheFuture(t *testing.T) {
 
 // An answer that took long is sent only in the epoch that it was made in.
 func TestSpeaks(t *testing.T) {
-	r := published(t)
+	r := publishing(t)
 	s := r.Snapshot()
 	if !s.Speaks(r.Snapshot(), 1) || s.Speaks(r.Snapshot(), 500e6) {
 		t.Error("it does not go by the grant")

@@ -6,7 +6,7 @@ package mutant
 var All = []Bug{
 	AckBeforeSync, VoteNotSynced, LogNotSynced, ReadWithoutQuorum, ReadBeforeOwnTerm,
 	ReadBeforeApplied, AppendPasses, LostDiskVotes, TruncateBeyondCheckpoint,
-	CheckpointBeforeSync, DiscardBeforeCheckpoint, SecondSnapshot, ApplyTwice, DedupForgotten,
+	CheckpointBeforeSync, DiscardBeforeCheckpoint, ApplyTwice, DedupForgotten,
 	RevisionFromKeys, PublishEarly, PrevFromEntry, ReadCompactedInTxn, TrimCompacted,
 	SkipCompactedDeletes, ExpireAnyGeneration, FenceIgnored, LeaseClockRuns, LeaseClockLeaps,
 	RenewExpiring, ExpiryForgotten, RenewWithoutQuorum, RenewWithoutLook, LockForAll,

@@ -28,8 +28,6 @@ const (
 	// DiscardBeforeCheckpoint: old versions go before a checkpoint is recorded
 	// that makes them unnecessary for replay.
 	DiscardBeforeCheckpoint Bug = "discard-before-checkpoint"
-	// SecondSnapshot: a snapshot is received while another waits to be installed.
-	SecondSnapshot Bug = "second-snapshot"
 )
 
 // The state machine: libs/core/mvcc.

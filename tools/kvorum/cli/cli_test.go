@@ -183,8 +183,12 @@ func fake(t *testing.T) string {
 }
 
 func status(node string, ready bool) *kvpb.StatusResponse {
-	return &kvpb.StatusResponse{Node: node, Leader: "node-1", Ready: ready, StateBytes: 3 << 20, Digest: "5f1c",
+	s := &kvpb.StatusResponse{Node: node, Leader: "node-1", Ready: ready, StateBytes: 3 << 20, Digest: "5f1c", State: api.StateWhole,
 		Members: []*kvpb.Member{{Name: "node-1"}, {Name: "node-2"}}}
+	if !ready {
+		s.State, s.StateReason = api.StateDamaged, "a checksum"
+	}
+	return s
 }
 
 func TestCommands(t *testing.T) {
@@ -224,7 +228,8 @@ func TestCommands(t *testing.T) {
 		}
 	}
 	_, stdout, _ := run(t, "", "status", "--server", url)
-	if lines := strings.Split(stdout, "\n"); len(lines) != 4 || !strings.Contains(lines[1], "leader") || !strings.Contains(lines[2], "3.0 MiB") {
+	if lines := strings.Split(stdout, "\n"); len(lines) != 5 || !strings.Contains(lines[1], "leader") ||
+		!strings.Contains(lines[2], "damaged") || !strings.Contains(lines[2], "3.0 MiB") || lines[3] != "node-2 is damaged: a checksum" {
 		t.Errorf("status:\n%s", stdout)
 	}
 }

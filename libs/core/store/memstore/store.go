@@ -4,9 +4,11 @@
 //
 // It guarantees what package store asks of a driver and behaves the same for
 // the same calls. Crash and Restart give what a node finds after power loss
-// and after a kill. It keeps nothing outside memory, and it refuses what only
-// a mistake of the caller can cause: the same key written twice at one TS with
-// different values, a gap in the log, a commit index past its end.
+// and after a kill; Tear, Fail and Rot what a crash within a write, a disk that
+// refuses and one that forgets do to it. It keeps nothing outside memory, and it
+// refuses what only a mistake of the caller can cause: the same key written
+// twice at one TS with different values, a gap in the log, a commit index past
+// its end.
 package memstore
 
 import (
