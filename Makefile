@@ -42,7 +42,7 @@ mutants: ## every planted mistake must be found (docs/track-record.md)
 		go build -o "$$out" $$p || exit 1; \
 		if go tool nm "$$out" | grep core/mutant; then echo "$$p has mistakes in it"; exit 1; fi; done
 	go vet -tags mutants ./...
-	go test -tags mutants -count=1 -timeout 10m -run 'TestMutants|TestTrackRecord' ./libs/core/mutant ./libs/sim
+	go test -tags mutants -count=1 -timeout 10m -run 'TestMutants|TestTrackRecord' ./libs/core/mutant ./libs/client/watchstate ./libs/sim
 
 # One run takes TIME simulated seconds and a while of healing; SEED=0 draws one.
 SEED ?= 0

@@ -180,21 +180,58 @@ func checkState(t *testing.T, s *Store, index uint64) {
 	}
 }
 
-// image copies what a process that is killed now leaves behind.
+// image copies what a process that is killed now leaves behind. Badger may be
+// making tables of memtables meanwhile: what it did to the files during the copy
+// is told by their names and sizes, and then the copy is made again.
 func image(t *testing.T, dir string) string {
 	t.Helper()
-	to := t.TempDir()
-	ok(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	for {
+		to := t.TempDir()
+		before, err := listing(dir)
+		ok(t, err)
+		err = copyFiles(to, dir)
+		after, err2 := listing(dir)
+		ok(t, err2)
+		if before != after {
+			continue
+		}
+		ok(t, err)
+		return to
+	}
+}
+
+// listing tells the names and sizes of all files below dir, again and again
+// until none disappears on the way.
+func listing(dir string) (list string, err error) {
+	for {
+		list = ""
+		err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if err == nil && !d.IsDir() {
+				list += fmt.Sprintln(path, info.Size())
+			}
+			return err
+		})
+		if !errors.Is(err, fs.ErrNotExist) {
+			return list, err
+		}
+	}
+}
+
+func copyFiles(to, from string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(dir, path)
+		rel, err := filepath.Rel(from, path)
 		if err != nil || d.IsDir() {
 			return errors.Join(err, os.MkdirAll(filepath.Join(to, rel), 0o700))
 		}
 		return copyFile(filepath.Join(to, rel), path)
-	}))
-	return to
+	})
 }
 
 // copyFile copies up to the first hole and keeps the size: Badger makes its

@@ -2,11 +2,13 @@ package badgerstore
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -16,23 +18,51 @@ import (
 	"github.com/kvorum/kvorum/libs/core/store/storetest"
 )
 
+var (
+	metamorphicTime = flag.Duration("metamorphic.time", 6*time.Second, "how long each metamorphic test goes on")
+	metamorphicSeed = flag.Uint64("metamorphic.seed", 0, "the only seed of a metamorphic test")
+)
+
+// seeds calls run with one seed after the other: those that have once found
+// something, then new ones until the time is up. A run ends the test when it fails.
+func seeds(t *testing.T, known []uint64, run func(t *testing.T, rng *rand.Rand)) {
+	t.Helper()
+	begin := time.Now()
+	for n := 0; n < len(known)+1 || time.Since(begin) < *metamorphicTime; n++ {
+		seed := rand.Uint64()
+		switch {
+		case *metamorphicSeed != 0:
+			seed = *metamorphicSeed
+		case n < len(known):
+			seed = known[n]
+		}
+		name := t.Name()
+		passed := t.Run(fmt.Sprint(seed), func(t *testing.T) { run(t, rand.New(rand.NewPCG(seed, 0))) })
+		if !passed {
+			t.Fatalf("again: go test ./libs/badgerstore -run '%s$' -metamorphic.seed %d", name, seed)
+		}
+		if *metamorphicSeed != 0 {
+			return
+		}
+	}
+}
+
 // TestMetamorphic does the same random operations on this driver and on
 // memstore, with restarts, kills and random options in between, and compares
 // every answer.
 func TestMetamorphic(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	for round := range uint64(3) {
-		rng := rand.New(rand.NewPCG(seed, round))
+	seeds(t, nil, func(t *testing.T, rng *rand.Rand) {
 		dir := t.TempDir()
 		m := &machine{t: t, rng: rng, dir: dir, index: 1,
 			disk: open(t, config(dir, rng)), model: memstore.New(storetest.Bootstrap())}
 		for range 250 {
 			m.step()
 		}
+		m.compareHeld()
 		m.compare()
+		ok(t, m.disk.Scrub(nil))
 		ok(t, m.disk.Close())
-	}
+	})
 }
 
 type machine struct {
@@ -44,6 +74,13 @@ type machine struct {
 	index   uint64 // of the last entry
 	term    uint64
 	discard store.TS
+	held    []heldView
+}
+
+// heldView is a view that stays open while the state goes on, and what it shows.
+type heldView struct {
+	view store.View
+	want string
 }
 
 func (m *machine) step() {
@@ -52,8 +89,12 @@ func (m *machine) step() {
 		m.write()
 	case n < 65:
 		m.append()
-	case n < 75:
+	case n < 72:
 		m.read()
+	case n < 74:
+		m.readLog()
+	case n < 75:
+		m.hold()
 	case n < 80:
 		m.checkpoint()
 	case n < 84:
@@ -65,8 +106,10 @@ func (m *machine) step() {
 		m.model.State().Discard(m.discard)
 	case n < 91:
 		m.install()
-	case n < 96:
+	case n < 95:
 		m.restart()
+	case n < 97:
+		merge(m.t, m.disk)
 	default:
 		m.compare()
 	}
@@ -76,6 +119,13 @@ func (m *machine) both(do func(store.Node) error) {
 	m.t.Helper()
 	ok(m.t, do(m.model))
 	ok(m.t, do(m.disk))
+}
+
+// merge has Badger compact its tables, which drops what was discarded.
+func merge(t *testing.T, s *Store) {
+	t.Helper()
+	ok(t, s.state.db.Flatten(1))
+	ok(t, s.log.db.Flatten(1))
 }
 
 // randomTS is one that the state may hold.
@@ -97,7 +147,73 @@ func (m *machine) write() {
 		}
 		muts = append(muts, mut)
 	}
-	m.both(func(n store.Node) error { return n.State().Write(muts) })
+	before := max(m.discard, store.EndOf(m.index-1))
+	want := m.showAll(m.model, before)
+	ok(m.t, m.model.State().Write(muts))
+	var got string
+	reader := make(chan struct{})
+	go func() { // Readers do not wait for writes.
+		defer close(reader)
+		got = m.showAll(m.disk, before)
+	}()
+	ok(m.t, m.disk.State().Write(muts))
+	if <-reader; got != want {
+		m.t.Fatalf("read at %d while writing after it:\n%.2000s\nwant\n%.2000s", before, got, want)
+	}
+}
+
+// showAll shows all keys as of ts. It may run in any goroutine.
+func (m *machine) showAll(n store.Node, ts store.TS) string {
+	v, err := n.State().Read(ts)
+	if err != nil {
+		return err.Error()
+	}
+	defer v.Close()
+	return show(v, nil, nil, false)
+}
+
+func (m *machine) hold() {
+	ts := max(m.discard, m.randomTS())
+	if ts.Index() >= m.index {
+		return // Later writes may still belong to it.
+	}
+	v, err := m.disk.State().Read(ts)
+	ok(m.t, err)
+	m.held = append(m.held, heldView{v, m.showAll(m.model, ts)})
+}
+
+// compareHeld closes the views, which are to show what they showed.
+func (m *machine) compareHeld() {
+	m.t.Helper()
+	for _, h := range m.held {
+		if got := show(h.view, nil, nil, false); got != h.want {
+			m.t.Fatalf("a view that was held:\n%.2000s\nwant\n%.2000s", got, h.want)
+		}
+		h.view.Close()
+	}
+	m.held = nil
+}
+
+// readLog asks for entries and terms that are there or not.
+func (m *machine) readLog() {
+	lo := m.rng.Uint64N(m.index + 3)
+	hi, most := lo+1+m.rng.Uint64N(10), m.rng.Uint64N(20_000)
+	m.same(fmt.Sprintf("entries %d..%d of %d bytes", lo, hi, most), func(n store.Node) string {
+		term, err := n.Log().Term(lo)
+		last, err2 := n.Log().LastIndex()
+		ok(m.t, err2)
+		var out strings.Builder
+		fmt.Fprintln(&out, term, err)
+		if hi > last+1 {
+			return out.String() // Callers do not ask for it.
+		}
+		entries, err := n.Log().Entries(lo, hi, most)
+		fmt.Fprintln(&out, err)
+		for _, e := range entries {
+			fmt.Fprintln(&out, e.GetIndex(), e.GetTerm(), len(e.GetData()))
+		}
+		return out.String()
+	})
 }
 
 func (m *machine) append() {
@@ -145,8 +261,9 @@ func (m *machine) install() {
 	ts := max(m.discard, m.randomTS())
 	index := m.index + m.rng.Uint64N(5)
 	snapshot := &raftpb.SnapshotMetadata{Index: &index, Term: new(m.term + 1), ConfState: &raftpb.ConfState{Voters: []uint64{index}}}
-	// The disk's versions go to both.
-	view, err := m.disk.State().Read(ts)
+	// One's versions go to both.
+	from := []store.Node{m.disk, m.model}[m.rng.IntN(2)]
+	view, err := from.State().Read(ts)
 	ok(m.t, err)
 	var muts []store.Mutation
 	ok(m.t, view.Versions(func(mut store.Mutation) error {
@@ -155,6 +272,7 @@ func (m *machine) install() {
 		return nil
 	}))
 	view.Close()
+	m.compareHeld()
 	m.both(func(n store.Node) error {
 		in, err := n.Receive()
 		if err != nil {
@@ -179,6 +297,7 @@ func (m *machine) install() {
 
 // restart closes the driver or leaves it as a kill would.
 func (m *machine) restart() {
+	m.compareHeld()
 	dir := m.dir
 	if m.rng.IntN(2) == 0 {
 		dir = image(m.t, m.dir)
@@ -219,13 +338,24 @@ func (m *machine) same(what string, ask func(store.Node) string) {
 
 func dump(t *testing.T, v store.View, lower, upper []byte, reverse bool) string {
 	t.Helper()
+	out := show(v, lower, upper, reverse)
+	if strings.HasSuffix(out, "!") {
+		t.Fatal(out)
+	}
+	return out
+}
+
+// show shows a range, and an error with a "!" at the end.
+func show(v store.View, lower, upper []byte, reverse bool) string {
 	it := v.Scan(lower, upper, reverse)
 	defer it.Close()
 	var out strings.Builder
 	for it.Next() {
 		fmt.Fprintf(&out, "%s=%s\n", it.Key(), it.Value())
 	}
-	ok(t, it.Err())
+	if err := it.Err(); err != nil {
+		fmt.Fprintf(&out, "%v!", err)
+	}
 	return out.String()
 }
 

@@ -31,8 +31,8 @@ type catch struct {
 var catches = []catch{
 	{mutant.AckBeforeSync, consensus, `on the disks of`, 5},
 	{mutant.AppendPasses, consensus, `out of bound|on the disks of`, 5},
-	{mutant.VoteNotSynced, elections, `both lead in term|another state`, 60},
-	{mutant.LogNotSynced, power, `another state|not deterministic|on the disks of|out of range`, 5},
+	{mutant.VoteNotSynced, elections, `both lead in term|another state`, 100},
+	{mutant.LogNotSynced, power, `keys: |another state|not deterministic|on the disks of|out of range`, 5},
 	{mutant.ReadWithoutQuorum, reads, `keys: stale`, 40},
 	{mutant.ReadBeforeOwnTerm, changes, `keys: stale`, 40},
 	{mutant.ReadBeforeApplied, reads, `keys: `, 20},
@@ -60,18 +60,15 @@ var catches = []catch{
 	{mutant.RenewWithoutLook, doubts, `was acknowledged`, 40},
 	{mutant.LockForAll, leases, `never was the first`, 5},
 
-	{mutant.ProgressAhead, watches, `watches: |progress through`, 30},
+	{mutant.ProgressAhead, watches, `watches: |progress through`, 60},
 	{mutant.PlusLeftOut, watches, `is torn`, 5},
 	{mutant.TakeoverForgets, watches, `watches: `, 5},
 	{mutant.WindowOverflow, watches, `watches: `, 5},
 	{mutant.BoundForgotten, watches, `watches: `, 60},
-	{mutant.TailsLeftOut, watches, `watches: `, 60},
-	{mutant.TwoPublishers, watches, `watches: `, 40},
-	{mutant.OldEpoch, watches, `watches: `, 60},
+	{mutant.TailsLeftOut, watches, `watches: `, 150},
+	{mutant.TwoPublishers, watches, `is granted publishing while`, 5},
 	{mutant.Duplicates, watches, `watches: `, 5},
 	{mutant.FullForgets, watches, `watches: `, 20},
-	{mutant.InterruptionIgnored, watches, `watches: `, 60},
-	{mutant.AnchorForgotten, watches, `watches: `, 60},
 	{mutant.FutureForgotten, watches, `watches: `, 20},
 	{mutant.HalfRevision, watches, `is torn`, 5},
 }
@@ -97,9 +94,11 @@ func elections(o *sim.Options) {
 	o.Faults = sim.Weights{PowerCut: 4, PowerCutAll: 1, Pause: 1}
 }
 
+// power is cut, of a store with a single node.
 func power(o *sim.Options) {
-	consensus(o)
-	o.Faults = sim.Weights{PowerCut: 1, PowerCutAll: 2}
+	calm(o)
+	o.Nodes, o.KV, o.Leases = 1, 1, 1
+	o.Faults = sim.Weights{PowerCut: 1}
 }
 
 func lostDisks(o *sim.Options) {

@@ -168,7 +168,7 @@ func Names() (names []string) {
 }
 
 // Set changes an option, given as name=value. It fails for one that does not
-// exist, and where the value is no whole number (of a Bug: 0 or 1).
+// exist, and where the value is no whole number.
 func (o *Options) Set(assignment string) error {
 	name, text, _ := strings.Cut(assignment, "=")
 	value, err := strconv.ParseInt(text, 10, 64)
@@ -179,7 +179,7 @@ func (o *Options) Set(assignment string) error {
 	o.fields(func(n string, v reflect.Value) {
 		if n == name {
 			found = true
-			setField(v, value)
+			v.SetInt(value)
 		}
 	})
 	if !found {
@@ -188,30 +188,15 @@ func (o *Options) Set(assignment string) error {
 	return nil
 }
 
-func setField(v reflect.Value, value int64) {
-	if v.Kind() == reflect.Bool {
-		v.SetBool(value != 0)
-	} else {
-		v.SetInt(value)
-	}
-}
-
-func fieldValue(v reflect.Value) int64 {
-	if v.Kind() == reflect.Bool {
-		return int64(one(v.Bool()))
-	}
-	return v.Int()
-}
-
 // Flags are the arguments of tools/sim that give these options again.
 func (o Options) Flags() []string {
 	out := []string{"--seed", strconv.FormatUint(o.Seed, 10), "--time", strconv.FormatFloat(float64(o.Millis)/1000, 'f', -1, 64)}
 	drawn := map[string]int64{}
 	d := Draw(o.Seed, o.Millis)
-	d.fields(func(name string, v reflect.Value) { drawn[name] = fieldValue(v) })
+	d.fields(func(name string, v reflect.Value) { drawn[name] = v.Int() })
 	var without []string
 	o.fields(func(name string, v reflect.Value) {
-		switch n := fieldValue(v); {
+		switch n := v.Int(); {
 		case n == drawn[name]:
 		case n == 0:
 			without = append(without, name)

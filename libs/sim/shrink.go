@@ -60,7 +60,7 @@ func milder(o Options, i int) func(yield func(Options) bool) {
 	return func(yield func(Options) bool) {
 		at := 0
 		o.fields(func(name string, v reflect.Value) {
-			if at++; at-1 != i || v.Kind() == reflect.Bool || name == "salt" {
+			if at++; at-1 != i || name == "salt" {
 				return
 			}
 			was := v.Int()
