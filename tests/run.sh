@@ -36,6 +36,9 @@ phase "simulation"
 # Other seeds every time: what fails prints the command that replays it.
 go run ./tools/sim --runs 120 --time 60
 
+phase "planted mistakes"
+make --no-print-directory mutants
+
 phase "tests with real processes"
 # Not from the cache: they depend on programs that they build themselves.
 go test -count=1 -timeout 10m $(go list ./tests/... | grep -v -e /cclient -e /containers)

@@ -22,6 +22,7 @@ type options struct {
 type tuning struct {
 	memTableBytes  int64 // at least 16 MiB: a transaction takes 15% of it
 	baseTableBytes int64
+	newTables      int    // how many of them wait before they are merged
 	tailBytes      uint64 // of the cache of recent log entries
 	partBytes      int    // of one transaction of the log
 	truncateStep   int    // entries in one transaction of a truncation
@@ -31,6 +32,7 @@ func newOptions(cfg Config) options {
 	o := options{tuning: cfg.tune, minFreeBytes: cfg.MinFreeBytes, logger: cfg.Logger}
 	orElse(&o.memTableBytes, 16<<20)
 	orElse(&o.baseTableBytes, 4<<20)
+	orElse(&o.newTables, 5)
 	orElse(&o.tailBytes, 16<<20)
 	orElse(&o.partBytes, maxEntryBytes)
 	orElse(&o.truncateStep, 1000)
@@ -59,6 +61,7 @@ func (o options) badger(dir string) badger.Options {
 		WithMemTableSize(o.memTableBytes).
 		WithNumMemtables(3).
 		WithBaseTableSize(o.baseTableBytes).
+		WithNumLevelZeroTables(o.newTables).
 		WithNumCompactors(2).
 		WithValueThreshold(1 << 20).
 		WithValueLogFileSize(16 << 20).

@@ -19,6 +19,7 @@ func config(dir string, rng *rand.Rand) Config {
 		cfg.tune = tuning{
 			memTableBytes:  []int64{16 << 20, 24 << 20}[rng.IntN(2)],
 			baseTableBytes: 1 << (20 + rng.IntN(4)),
+			newTables:      []int{1, 5}[rng.IntN(2)],
 			tailBytes:      1 << rng.IntN(25),
 			partBytes:      1 << (8 + rng.IntN(14)),
 			truncateStep:   1 + rng.IntN(1000),
