@@ -34,11 +34,7 @@ func TestMachine(t *testing.T) {
 				dir = image(t, dir)
 			}
 			ok(t, s.Close())
-			s = open(t, config(dir, rng))
-			if rng.IntN(2) == 0 {
-				merge(t, s)
-			}
-			disk.node = s
+			disk.node = open(t, config(dir, rng))
 		}
 		memory := &replica{duet: d, name: "memory", node: memstore.New(storetest.Bootstrap())}
 		memory.reopen = func() { memory.node = memory.node.(*memstore.Store).Crash(rng) }
@@ -76,6 +72,9 @@ func (r *replica) start() {
 	var err error
 	r.machine, err = mvcc.Open(r.node.State(), r.node.Log().Checkpoint())
 	ok(r.t, err)
+	if r.chance(70) {
+		r.node.State().Discard(r.machine.Published().DiscardTS) // The checkpoint is durable.
+	}
 }
 
 func (r *replica) applied() uint64 { return r.machine.Published().Index }
@@ -118,9 +117,13 @@ func (r *replica) step() {
 		r.checkpoint()
 	case n < 90:
 		ok(r.t, r.node.Log().Truncate(r.rng.Uint64N(r.node.Log().Checkpoint()+1)))
-	case n < 96:
+	case n < 94:
 		r.reopen()
 		r.start()
+	case n < 97:
+		if s, isDisk := r.node.(*Store); isDisk {
+			merge(r.t, s)
+		}
 	default:
 		for _, other := range r.replicas {
 			if other.applied() > r.applied() {

@@ -38,9 +38,9 @@ type node struct {
 
 	in      member.Inputs // what came in since the last step
 	stepped int64
-	wake    int64 // when the next step is due without inputs
+	wake    int64             // when the next step is due without inputs
 	batch   []*raftpb.Message // room for what is being sent
-	log     []member.LogItem // its queue
+	log     []member.LogItem  // its queue
 	writing bool
 	todo    []member.ApplyItem // the state machine's queue
 	busy    bool               // it applies
