@@ -72,9 +72,7 @@ lint: ## golangci-lint where it is installed, else gofmt and go vet
 # (protobuf-compiler); the plugin comes with
 # go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 generate: ## protobuf code; needs protoc 3.21.12 and protoc-gen-go v1.36.12
-	protoc -I libs/api/kvpb --go_out=$(OUT) --go_opt=module=$(MODULE) kv.proto
-	protoc -I libs/core/command -I libs/api/kvpb --go_out=$(OUT) --go_opt=module=$(MODULE) \
-		--go_opt=Mkv.proto=$(MODULE)/libs/api/kvpb command.proto
+	protoc -I . --go_out=$(OUT) --go_opt=module=$(MODULE) libs/api/kvpb/kv.proto libs/core/command/command.proto
 
 # Fails if the generated code differs from what would be generated now, where
 # the two generators are present in the right versions.

@@ -265,16 +265,20 @@ func (d *duet) answers(p *mvcc.Published, rng *rand.Rand) string {
 		}
 		fmt.Fprintf(&out, "%v %v\n", answer, api.KindOf(err))
 	}
+	recent := func() int64 { // from just before the compacted revision on
+		oldest := max(1, p.Compacted-1)
+		return oldest + rng.Int64N(p.Revision-oldest+1)
+	}
 	for range 6 {
 		r := &kvpb.RangeRequest{Key: someKey(rng), KeysOnly: rng.IntN(5) == 0, Limit: int64(rng.IntN(4))}
 		if rng.IntN(3) > 0 {
 			r.RangeEnd = []byte{0}
 		}
 		if rng.IntN(2) == 0 {
-			r.Revision = 1 + rng.Int64N(p.Revision)
+			r.Revision = recent()
 		}
 		say(p.Range(r))
-		q := mvcc.EventQuery{After: api.End(rng.Int64N(p.Revision + 1)), PrevKV: rng.IntN(2) == 0, Limit: rng.IntN(5)}
+		q := mvcc.EventQuery{After: api.End(recent() - 1), PrevKV: rng.IntN(2) == 0, Limit: rng.IntN(5)}
 		page, err := p.Events(q)
 		if err == nil {
 			fmt.Fprintln(&out, page.Events, page.Through, page.More)

@@ -6,7 +6,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: command.proto
+// source: libs/core/command/command.proto
 
 package command
 
@@ -40,7 +40,7 @@ type Expire struct {
 
 func (x *Expire) Reset() {
 	*x = Expire{}
-	mi := &file_command_proto_msgTypes[0]
+	mi := &file_libs_core_command_command_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -52,7 +52,7 @@ func (x *Expire) String() string {
 func (*Expire) ProtoMessage() {}
 
 func (x *Expire) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[0]
+	mi := &file_libs_core_command_command_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -65,7 +65,7 @@ func (x *Expire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire.ProtoReflect.Descriptor instead.
 func (*Expire) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{0}
+	return file_libs_core_command_command_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Expire) GetLease() int64 {
@@ -99,7 +99,7 @@ type ExpireKey struct {
 
 func (x *ExpireKey) Reset() {
 	*x = ExpireKey{}
-	mi := &file_command_proto_msgTypes[1]
+	mi := &file_libs_core_command_command_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -111,7 +111,7 @@ func (x *ExpireKey) String() string {
 func (*ExpireKey) ProtoMessage() {}
 
 func (x *ExpireKey) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[1]
+	mi := &file_libs_core_command_command_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -124,7 +124,7 @@ func (x *ExpireKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireKey.ProtoReflect.Descriptor instead.
 func (*ExpireKey) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{1}
+	return file_libs_core_command_command_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ExpireKey) GetKey() []byte {
@@ -168,7 +168,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_command_proto_msgTypes[2]
+	mi := &file_libs_core_command_command_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +180,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_command_proto_msgTypes[2]
+	mi := &file_libs_core_command_command_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +193,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_command_proto_rawDescGZIP(), []int{2}
+	return file_libs_core_command_command_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Command) GetOp() isCommand_Op {
@@ -340,11 +340,11 @@ func (*Command_LeaseRevoke) isCommand_Op() {}
 
 func (*Command_Expire) isCommand_Op() {}
 
-var File_command_proto protoreflect.FileDescriptor
+var File_libs_core_command_command_proto protoreflect.FileDescriptor
 
-const file_command_proto_rawDesc = "" +
+const file_libs_core_command_command_proto_rawDesc = "" +
 	"\n" +
-	"\rcommand.proto\x12\x11kvorum.command.v1\x1a\bkv.proto\"j\n" +
+	"\x1flibs/core/command/command.proto\x12\x11kvorum.command.v1\x1a\x16libs/api/kvpb/kv.proto\"j\n" +
 	"\x06Expire\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\x03R\x05lease\x12\x18\n" +
 	"\agranted\x18\x02 \x01(\x04R\agranted\x120\n" +
@@ -371,19 +371,19 @@ const file_command_proto_rawDesc = "" +
 	"\f_if_revisionB,Z*github.com/kvorum/kvorum/libs/core/commandb\x06proto3"
 
 var (
-	file_command_proto_rawDescOnce sync.Once
-	file_command_proto_rawDescData []byte
+	file_libs_core_command_command_proto_rawDescOnce sync.Once
+	file_libs_core_command_command_proto_rawDescData []byte
 )
 
-func file_command_proto_rawDescGZIP() []byte {
-	file_command_proto_rawDescOnce.Do(func() {
-		file_command_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)))
+func file_libs_core_command_command_proto_rawDescGZIP() []byte {
+	file_libs_core_command_command_proto_rawDescOnce.Do(func() {
+		file_libs_core_command_command_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_libs_core_command_command_proto_rawDesc), len(file_libs_core_command_command_proto_rawDesc)))
 	})
-	return file_command_proto_rawDescData
+	return file_libs_core_command_command_proto_rawDescData
 }
 
-var file_command_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
-var file_command_proto_goTypes = []any{
+var file_libs_core_command_command_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_libs_core_command_command_proto_goTypes = []any{
 	(*Expire)(nil),                  // 0: kvorum.command.v1.Expire
 	(*ExpireKey)(nil),               // 1: kvorum.command.v1.ExpireKey
 	(*Command)(nil),                 // 2: kvorum.command.v1.Command
@@ -394,7 +394,7 @@ var file_command_proto_goTypes = []any{
 	(*kvpb.LeaseGrantRequest)(nil),  // 7: kvorum.v1.LeaseGrantRequest
 	(*kvpb.LeaseRevokeRequest)(nil), // 8: kvorum.v1.LeaseRevokeRequest
 }
-var file_command_proto_depIdxs = []int32{
+var file_libs_core_command_command_proto_depIdxs = []int32{
 	1, // 0: kvorum.command.v1.Expire.keys:type_name -> kvorum.command.v1.ExpireKey
 	3, // 1: kvorum.command.v1.Command.put:type_name -> kvorum.v1.PutRequest
 	4, // 2: kvorum.command.v1.Command.delete_range:type_name -> kvorum.v1.DeleteRangeRequest
@@ -410,12 +410,12 @@ var file_command_proto_depIdxs = []int32{
 	0, // [0:8] is the sub-list for field type_name
 }
 
-func init() { file_command_proto_init() }
-func file_command_proto_init() {
-	if File_command_proto != nil {
+func init() { file_libs_core_command_command_proto_init() }
+func file_libs_core_command_command_proto_init() {
+	if File_libs_core_command_command_proto != nil {
 		return
 	}
-	file_command_proto_msgTypes[2].OneofWrappers = []any{
+	file_libs_core_command_command_proto_msgTypes[2].OneofWrappers = []any{
 		(*Command_Put)(nil),
 		(*Command_DeleteRange)(nil),
 		(*Command_Txn)(nil),
@@ -428,17 +428,17 @@ func file_command_proto_init() {
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_command_proto_rawDesc), len(file_command_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_libs_core_command_command_proto_rawDesc), len(file_libs_core_command_command_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_command_proto_goTypes,
-		DependencyIndexes: file_command_proto_depIdxs,
-		MessageInfos:      file_command_proto_msgTypes,
+		GoTypes:           file_libs_core_command_command_proto_goTypes,
+		DependencyIndexes: file_libs_core_command_command_proto_depIdxs,
+		MessageInfos:      file_libs_core_command_command_proto_msgTypes,
 	}.Build()
-	File_command_proto = out.File
-	file_command_proto_goTypes = nil
-	file_command_proto_depIdxs = nil
+	File_libs_core_command_command_proto = out.File
+	file_libs_core_command_command_proto_goTypes = nil
+	file_libs_core_command_command_proto_depIdxs = nil
 }
