@@ -39,6 +39,7 @@ type Options struct {
 	// Bounds within a node; 0 is what is shipped. See replica.Tuning.
 	EntryBytes, EntryCommands, ProposeBytes, QueueCommands       int64
 	MessageBytes, InflightMessages, UncommittedBytes, ApplyBytes int64
+	ElectionTicks, QuorumSilenceMillis, DiskSilenceMillis        int64
 
 	// Load of each group of clients, 0 for none.
 	KV, Watchers, Leases, Locks int64
@@ -114,6 +115,9 @@ func Draw(seed uint64, millis int64) Options {
 	for i := range w.NumField() {
 		w.Field(i).SetInt(pick(0, 1, 3))
 	}
+	o.ElectionTicks = pick(0, 0, 0, 6, 60)
+	o.QuorumSilenceMillis = pick(0, 0, 100, 3000)
+	o.DiskSilenceMillis = pick(0, 0, 200, 3000)
 	return o
 }
 
@@ -123,6 +127,7 @@ func (o *Options) tuning() replica.Tuning {
 		EntryBytes: int(o.EntryBytes), EntryCommands: int(o.EntryCommands), ProposeBytes: int(o.ProposeBytes), Queue: int(o.QueueCommands),
 		MessageBytes: uint64(o.MessageBytes), InflightMessages: int(o.InflightMessages),
 		UncommittedBytes: uint64(o.UncommittedBytes), ApplyBytes: uint64(o.ApplyBytes),
+		ElectionTicks: int(o.ElectionTicks), QuorumSilence: o.QuorumSilenceMillis * ms, DiskSilence: o.DiskSilenceMillis * ms,
 	}
 }
 

@@ -33,7 +33,7 @@ func (d *disk) done(now int64) {
 
 func (r *Replica) checkDisk() {
 	d := &r.disk
-	if d.outstanding == 0 || !r.role.Leading || r.now-d.since < diskSilence {
+	if d.outstanding == 0 || !r.role.Leading || r.now-d.since < r.cfg.Tuning.DiskSilence {
 		return
 	}
 	if !d.handedOver {
@@ -42,7 +42,7 @@ func (r *Replica) checkDisk() {
 		r.HandOver(0)
 		return
 	}
-	if !d.silent && r.now-d.since >= 2*diskSilence {
+	if !d.silent && r.now-d.since >= 2*r.cfg.Tuning.DiskSilence {
 		d.silent = true
 		r.cfg.Logger.Warningf("the disk has not answered for %d ms: falling silent so that another node can lead", (r.now-d.since)/millisecond)
 	}

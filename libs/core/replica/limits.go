@@ -56,7 +56,7 @@ const (
 	startDelay = 150 * millisecond
 )
 
-// Tuning are the bounds of batches and queues. A field that is 0 is what is
+// Tuning are timeouts and the bounds of batches and queues. A field that is 0 is what is
 // shipped; simulations draw others, to meet what is rare with the shipped ones.
 type Tuning struct {
 	// EntryBytes is where an entry stops taking in commands, EntryCommands how
@@ -73,6 +73,12 @@ type Tuning struct {
 	// Queue and QueueBytes bound the proposals that wait for an entry, Reads the
 	// reads that wait for a quorum round.
 	Queue, QueueBytes, Reads int
+	// ElectionTicks and HeartbeatTicks are periods of TickNanos; those of the
+	// members may differ. QuorumSilence is how long a leader serves without
+	// hearing from a quorum, DiskSilence how long an append may be outstanding
+	// before it hands over, in nanoseconds.
+	ElectionTicks, HeartbeatTicks int
+	QuorumSilence, DiskSilence    int64
 }
 
 // filled has what is shipped in the place of what is 0.
@@ -88,10 +94,14 @@ func (t Tuning) filled() Tuning {
 	fill(&t.Queue, QueueMax)
 	fill(&t.QueueBytes, queueBytesMax)
 	fill(&t.Reads, ReadsMax)
+	fill(&t.ElectionTicks, electionTicks)
+	fill(&t.HeartbeatTicks, heartbeatTicks)
+	fill(&t.QuorumSilence, quorumSilence)
+	fill(&t.DiskSilence, diskSilence)
 	return t
 }
 
-func fill[T int | uint64](v *T, shipped T) {
+func fill[T int | int64 | uint64](v *T, shipped T) {
 	if *v == 0 {
 		*v = shipped
 	}

@@ -85,8 +85,8 @@ func New(cfg Config, now int64) (*Replica, error) {
 	}
 	r.rn, err = raft.NewRawNode(&raft.Config{
 		ID:                        cfg.ID,
-		ElectionTick:              electionTicks,
-		HeartbeatTick:             heartbeatTicks,
+		ElectionTick:              cfg.Tuning.ElectionTicks,
+		HeartbeatTick:             cfg.Tuning.HeartbeatTicks,
 		Storage:                   snapshotOffer{cfg.Log, r},
 		Applied:                   cfg.Applied,
 		AsyncStorageWrites:        true,
@@ -316,7 +316,7 @@ func (r *Replica) updateRole() {
 		r.quorum.restart(r.now)
 	}
 	role.Serving = role.Leading && r.applied.term == role.Term && !r.disk.silent &&
-		st.LeadTransferee == 0 && r.now-r.quorum.lastHeard(r.now) <= quorumSilence
+		st.LeadTransferee == 0 && r.now-r.quorum.lastHeard(r.now) <= r.cfg.Tuning.QuorumSilence
 	if role != r.role {
 		r.role = role
 		r.effects.Role = &role
