@@ -29,6 +29,8 @@
 // damaged after it was written is taken for one that was being written when
 // power failed. A disk that fills up kills the process with a signal, since
 // the files are mapped: the caller watches FreeBytes and stops writing before.
+// The file system must cover the name of a new file by an fsync of the file, as
+// ext4, XFS and btrfs do: Badger does not flush the directory after every table.
 //
 // # How Badger is used
 //

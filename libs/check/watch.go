@@ -23,7 +23,7 @@ import (
 //     that was not delivered, nor stays behind one that was. So a watch that is
 //     begun anew there neither misses nor repeats anything;
 //   - a watch that is told of a compaction is told the truth: it was at that
-//     revision, and took events after the last one that the watch had;
+//     revision, and took events after the last Through;
 //   - a watch that was given time reached the end.
 func Watches(events []*kvpb.Event, compactions []int64, watches []Watch) error {
 	all := &truth{events: events, before: make([]int, len(events)), compactions: compactions}
@@ -84,7 +84,7 @@ func (t *truth) watch(w *Watch) error {
 		through = s.Through
 	}
 	if w.Compacted != 0 {
-		return t.compacted(w)
+		return t.compacted(w, through)
 	}
 	if !w.Ended {
 		return nil
@@ -168,26 +168,13 @@ func (t *truth) bookmark(s *Step, before api.Position, next int) error {
 	return nil
 }
 
-// compacted: what followed the last event that the watch had is gone. That it
-// had nothing to deliver since is no proof: it may have learned of an event after
-// that and have had to ask.
-func (t *truth) compacted(w *Watch) error {
+// compacted: something that followed where the watch stood is gone.
+func (t *truth) compacted(w *Watch, through api.Position) error {
 	if !slices.Contains(t.compactions, w.Compacted) {
 		return fmt.Errorf("it ended because of a compaction at %d, which never was", w.Compacted)
 	}
-	var had api.Position
-	if w.Since != nil {
-		had = *w.Since
-	} else if len(w.Steps) > 0 {
-		had = w.Steps[0].Through
-	}
-	for i := range w.Steps {
-		if s := &w.Steps[i]; len(s.Events) > 0 {
-			had = positionOf(s.Events[len(s.Events)-1])
-		}
-	}
-	if i := t.after(had); i == len(t.events) || t.events[i].GetKv().GetModRevision() >= w.Compacted {
-		return fmt.Errorf("it had everything up to %v and ended because of the compaction at %d, which took nothing from it", had, w.Compacted)
+	if i := t.after(through); i == len(t.events) || t.events[i].GetKv().GetModRevision() >= w.Compacted {
+		return fmt.Errorf("it stood at %v and ended because of the compaction at %d, which took nothing from it", through, w.Compacted)
 	}
 	return nil
 }

@@ -135,11 +135,12 @@ func TestWatchesWrong(t *testing.T) {
 		"no beginning":            {func(w *check.Watch) { w.Since = nil }, "before it says where it begins"},
 		"never joined":            {func(w *check.Watch) { w.Since, w.Steps = nil, nil }, "never learned"},
 		"compacted for nothing":   {func(w *check.Watch) { w.Steps, w.Compacted = w.Steps[:3], 4 }, "took nothing"},
-		"compacted elsewhere":     {func(w *check.Watch) { w.Steps, w.Compacted = w.Steps[:1], 5 }, "never was"},
+		"compacted while quiet":   {func(w *check.Watch) { w.Steps, w.Compacted = w.Steps[:3], 5 }, "took nothing"},
+		"compacted elsewhere":     {func(w *check.Watch) { w.Steps, w.Compacted = w.Steps[:1], 6 }, "never was"},
 	} {
 		w := rightWatch()
 		c.change(w)
-		err := check.Watches(committed(), []int64{4}, []check.Watch{*w})
+		err := check.Watches(committed(), []int64{4, 5}, []check.Watch{*w})
 		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "watch w") {
 			t.Errorf("%s: %v, want it to say %q", name, err, c.says)
 		}

@@ -66,13 +66,14 @@ func (s *State) helped(yes bool) {
 
 // Compacted takes the answer that the history since q is gone: compacted is the
 // compacted revision. It returns the error that ends the watch, of
-// api.KindCompacted, or nil where the watch can go on because nothing happened
-// to its scope in what is gone.
+// api.KindCompacted, or nil where the watch goes on from where progress has
+// brought it, as one would that is begun anew at Through: nothing happened to its
+// scope in what is gone.
 func (s *State) Compacted(q Question, compacted int64) error {
 	if q.Since != nil && s.have.After(*q.Since) {
 		return nil // an old question
 	}
-	if !s.evidence && len(s.partial) == 0 && s.idle.After(s.have) && s.idle.Revision+1 >= compacted {
+	if len(s.partial) == 0 && s.idle.After(s.have) && s.idle.Revision+1 >= compacted {
 		s.have = s.idle
 		return nil
 	}

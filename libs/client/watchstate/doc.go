@@ -18,8 +18,9 @@
 //   - Progress messages are numbered. A missing number, a new epoch, a
 //     connection that was interrupted or messages that were dropped on the way:
 //     ask. An unbroken sequence moves the resume position, so that an idle watch
-//     does not fall behind the compaction; it never hides a gap, because events
-//     are still held against the position that was reached by events.
+//     does not fall behind the compaction; events are still held against the position
+//     that was reached by events, so that it hides no gap that history can fill.
+//     Where that is compacted, the watch goes on from the resume position.
 //   - Messages of an epoch lower than the highest one seen are ignored.
 //   - An answer to a question asked before an interruption, or given under a
 //     lower epoch, says nothing about what was published since: ask again.

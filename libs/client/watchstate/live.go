@@ -12,6 +12,9 @@ func (s *State) Live(l Live) {
 		return
 	}
 	p := positionOf(l.Event)
+	if p.After(s.have) && !p.After(s.idle) {
+		s.idle = s.have // progress said too much
+	}
 	switch {
 	case s.begun && !p.After(s.have) && !mistaken("duplicates"):
 	case s.full && mistaken("full-forgets"):

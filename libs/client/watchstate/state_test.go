@@ -171,8 +171,27 @@ func TestRules(t *testing.T) {
 			if *q.Since != at(10, 0) {
 				t.Fatalf("asks since %v", q.Since)
 			}
+		},
+		"a watch that stands past the compaction goes on": func(t *testing.T, s *watchstate.State) {
+			s.Progress(progress(2, 2, 50))
+			s.Live(live(2, at(45, 0), 60, 0, false)) // 45 is only a bound
+			s.Tail(watchstate.Tail{Epoch: api.Epoch{Term: 1, N: 2}, Through: at(61, 0)})
+			if err := s.Compacted(question(t, s), 51); err != nil {
+				t.Fatal(err)
+			}
+			q := question(t, s)
+			if *q.Since != at(50, 0) || s.Through() != at(50, 0) {
+				t.Fatalf("asks since %v, through %v", q.Since, s.Through())
+			}
 			var e *api.Error
-			if err := s.Compacted(q, 50); !errors.As(err, &e) || e.Kind != api.KindCompacted || e.Compacted != 50 {
+			if err := s.Compacted(q, 52); !errors.As(err, &e) || e.Kind != api.KindCompacted || e.Compacted != 52 {
+				t.Fatalf("error %v", err)
+			}
+		},
+		"an event that progress had passed takes its word away": func(t *testing.T, s *watchstate.State) {
+			s.Progress(progress(2, 2, 50))
+			s.Live(live(2, at(40, 0), 45, 0, false))
+			if err := s.Compacted(question(t, s), 50); api.KindOf(err) != api.KindCompacted {
 				t.Fatalf("error %v", err)
 			}
 		},
