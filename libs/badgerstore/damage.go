@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kvorum/kvorum/libs/core/joining"
+	"github.com/kvorum/kvorum/libs/core/store"
 )
 
 // damageFile is DIR/DAMAGED, as JSON. While it is there the directory is not
@@ -42,10 +43,14 @@ func DamageFile(dir string) string { return filepath.Join(dir, damageName) }
 func AsideDir(dir string) string { return filepath.Join(dir, asideName) }
 
 // NoteDamage has every later Open of the directory fail with store.ErrCorrupt
-// and the reason that was noted first, until Replace.
+// and the reason that was noted first, until Replace. Of a closed store it is
+// store.ErrClosed: the directory may be another's by then.
 func (s *Store) NoteDamage(reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
 	switch found, err := readDamage(s.dir); {
 	case err != nil:
 		return err
@@ -91,7 +96,7 @@ func (s *Store) ForgetDamaged() error { return os.RemoveAll(AsideDir(s.dir)) }
 func FoundersIn(dir string) map[uint64]uint64 {
 	raw, err := os.ReadFile(filepath.Join(dir, "IDENTITY"))
 	var file identityFile
-	if err != nil || json.Unmarshal(raw, &file) != nil {
+	if err != nil || json.Unmarshal(raw, &file) != nil || !file.whole() {
 		return nil
 	}
 	return file.Membership.Founders

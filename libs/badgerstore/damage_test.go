@@ -62,6 +62,9 @@ func TestNoteDamage(t *testing.T) {
 	ok(t, s.NoteDamage("the first reason"))
 	ok(t, s.NoteDamage("another"))
 	ok(t, s.Close())
+	if err := s.NoteDamage("late"); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("noted in a directory that is not its own any more: %v", err)
+	}
 	for range 2 {
 		_, err := Open(cfg)
 		if !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "the first reason") {
@@ -142,15 +145,16 @@ func TestListedTables(t *testing.T) {
 	ok(t, open(t, cfg).Close())
 }
 
-// Damage is told from an environment that refuses: after that the files are
-// whole.
+// Damage is told from an environment that refuses and from a disk that fails:
+// after that the files may be whole, and no note of damage may outlive it.
 func TestUnreadable(t *testing.T) {
 	for text, damaged := range map[string]bool{
-		"open x: too many open files":    false,
-		"write: no space left on device": false,
-		"permission denied":              false,
-		"read x: input/output error":     true,
-		"manifest has bad magic":         true,
+		"open x: too many open files":      false,
+		"write: no space left on device":   false,
+		"permission denied":                false,
+		"read x: input/output error":       false,
+		"read x: structure needs cleaning": false,
+		"manifest has bad magic":           true,
 	} {
 		if err := unreadable("d", errors.New(text)); errors.Is(err, store.ErrCorrupt) != damaged {
 			t.Errorf("%s: %v", text, err)

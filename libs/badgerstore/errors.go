@@ -34,19 +34,19 @@ func corruptf(dir, format string, args ...any) error {
 	return fmt.Errorf("badgerstore: %s: %s: %w", dir, fmt.Sprintf(format, args...), store.ErrCorrupt)
 }
 
-// refusals are errors of the environment, after which the files may well be
-// whole.
+// refusals are errors of the environment and of the disk, after which the files
+// may well be whole: a disk that did not answer once is no wrong checksum.
 var refusals = []unix.Errno{
 	unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN, unix.EINTR,
-	unix.EACCES, unix.EPERM, unix.EROFS,
+	unix.EACCES, unix.EPERM, unix.EROFS, unix.EIO, unix.EUCLEAN, unix.EBADMSG,
 }
 
 // unreadable is err about files in dir that must be readable: damage, unless
-// the environment refused. Badger puts most errors into text.
+// environment or disk refused. Badger puts most errors into text.
 func unreadable(dir string, err error) error {
 	for _, e := range refusals {
 		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
-			return fmt.Errorf("badgerstore: open %s: %w", dir, err)
+			return fmt.Errorf("badgerstore: read %s: %w", dir, err)
 		}
 	}
 	return corruptf(dir, "%v", err)

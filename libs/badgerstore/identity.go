@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/kvorum/kvorum/libs/core/joining"
 )
@@ -30,7 +32,24 @@ type identityFile struct {
 	// that forgot its votes could vote twice.
 	Initialized bool               `json:"initialized"`
 	Membership  joining.Membership `json:"membership"`
+	// Sum is the CRC-32C of the file's JSON without it: a bit of the membership
+	// can be the difference between a node that may vote and one that must not.
+	// Directories of before have none.
+	Sum *uint32 `json:"sum,omitempty"`
 }
+
+// sum is what Sum must be.
+func (f identityFile) sum() uint32 {
+	f.Sum = nil
+	raw, err := json.Marshal(f)
+	if err != nil {
+		panic(err) // numbers and texts only
+	}
+	return crc32.Checksum(raw, castagnoli)
+}
+
+// whole reports whether the file is as it was written.
+func (f identityFile) whole() bool { return f.Sum == nil || *f.Sum == f.sum() }
 
 // openIdentity stores want in a new directory and compares it with what an old
 // one holds.
@@ -57,6 +76,8 @@ func openIdentity(dir string, want Identity) (file identityFile, err error) {
 			ErrNewerFormat, dir, got.Format, formatVersion)
 	case got.Format < 1:
 		return file, corruptf(path, "format %d", got.Format)
+	case !got.whole():
+		return file, corruptf(path, "not what was written")
 	case got.ClusterID != want.ClusterID:
 		return file, fmt.Errorf("%w: %s is of cluster %016x (node %q), this is cluster %016x: use another directory, or the founding members and token of that cluster",
 			ErrOtherCluster, dir, got.ClusterID, got.Name, want.ClusterID)
@@ -69,6 +90,9 @@ func openIdentity(dir string, want Identity) (file identityFile, err error) {
 
 // writeIdentity replaces the file in one step that survives power loss.
 func writeIdentity(dir string, file identityFile) error {
+	// JSON would read it back as other text.
+	file.Membership.Reason = strings.ToValidUTF8(file.Membership.Reason, "?")
+	file.Sum = new(file.sum())
 	raw, err := json.Marshal(file)
 	if err != nil {
 		return err

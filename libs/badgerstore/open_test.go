@@ -1,10 +1,12 @@
 package badgerstore
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -168,5 +170,36 @@ func TestFreeBytes(t *testing.T) {
 	s := open(t, config(t.TempDir(), nil))
 	if free, err := s.FreeBytes(); err != nil || free == 0 {
 		t.Fatalf("%d bytes free, %v", free, err)
+	}
+}
+
+// TestIdentityFlipped: no bit of the identity may flip unseen. A node that was
+// replaced would vote, or take its log for one that was never founded.
+func TestIdentityFlipped(t *testing.T) {
+	cfg := config(t.TempDir(), nil)
+	file := identityFile{Format: formatVersion, Identity: cfg.Identity, Initialized: true, Membership: newMember}
+	ok(t, writeIdentity(cfg.Dir, file))
+	path := filepath.Join(cfg.Dir, "IDENTITY")
+	whole, err := os.ReadFile(path)
+	ok(t, err)
+	odd := file
+	odd.Membership.Reason = "<&>\u2028\ufffd\xff\xe2"
+	ok(t, writeIdentity(cfg.Dir, odd))
+	_, err = openIdentity(cfg.Dir, cfg.Identity)
+	ok(t, err)
+	ok(t, writeIdentity(cfg.Dir, file))
+	want, err := openIdentity(cfg.Dir, cfg.Identity)
+	ok(t, err)
+	if want.Membership.State != newMember.State || !want.Initialized {
+		t.Fatalf("read back as %+v", want)
+	}
+	for bit := range len(whole) * 8 {
+		flipped := bytes.Clone(whole)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		ok(t, os.WriteFile(path, flipped, 0o600))
+		got, err := openIdentity(cfg.Dir, cfg.Identity)
+		if got.Sum, want.Sum = nil, nil; err == nil && !reflect.DeepEqual(got, want) {
+			t.Errorf("bit %d of %s: taken for %+v", bit, whole, got)
+		}
 	}
 }

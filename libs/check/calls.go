@@ -94,10 +94,13 @@ func (h *History) asked() map[string]int64 {
 }
 
 // comparedAt is the revision at which the store found that Kv-If-Revision did
-// not hold, 0 where that is not what happened.
+// not hold, or that a write wants to keep something of a key that does not exist;
+// 0 where that is not what happened.
 func (op *Op) comparedAt() int64 {
 	e := (*api.Error)(nil)
-	if op.IfRevision != nil && errors.As(op.Err, &e) && e.Kind == api.KindCompareFailed {
+	switch {
+	case !errors.As(op.Err, &e):
+	case op.IfRevision != nil && e.Kind == api.KindCompareFailed, writes(op.Request) && e.Kind == api.KindNotFound:
 		return e.Revision
 	}
 	return 0

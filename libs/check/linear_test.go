@@ -196,6 +196,9 @@ func TestWrongHistoriesAreRefused(t *testing.T) {
 			conditional(h, 3, 2)
 			h.Ops[len(h.Ops)-1].Call, h.Ops[len(h.Ops)-1].Return = 300, 310
 		}},
+		{"not found, as it was", "", func(h *History) { missing(h, "b", 50) }},
+		{"not found, though it was there", "refused as not found", func(h *History) { missing(h, "a", 50) }},
+		{"not found as of the past", "stale", func(h *History) { missing(h, "b", 300) }},
 
 		{"events out of order", "want revision 2", func(h *History) { h.Events[0], h.Events[1] = h.Events[1], h.Events[0] }},
 		{"a revision twice", "want revision 4", func(h *History) { h.Events = slices.Insert(h.Events, 2, h.Events[1]) }},
@@ -219,6 +222,13 @@ func TestWrongHistoriesAreRefused(t *testing.T) {
 func conditional(h *History, is, want int64) {
 	h.Ops = append(h.Ops, Op{Client: 9, Call: 50, Return: 60, Request: &kvpb.PutRequest{Key: []byte("a"), Value: []byte("99")}, IfRevision: &want,
 		Err: &api.Error{Kind: api.KindCompareFailed, Revision: 3, ModRevision: is}})
+}
+
+// missing adds a put that wants to keep a key's value and was refused at revision
+// 3 because there is no such key.
+func missing(h *History, key string, at int64) {
+	h.Ops = append(h.Ops, Op{Client: 9, Call: at, Return: at + 10, Request: &kvpb.PutRequest{Key: []byte(key), IgnoreValue: true},
+		Err: &api.Error{Kind: api.KindNotFound, Revision: 3}})
 }
 
 func BenchmarkLinearizable(b *testing.B) {

@@ -113,12 +113,18 @@ func (o *owners) claim(c *call) error {
 	return nil
 }
 
-// compared holds a refusal because of Kv-If-Revision against the store.
+// compared holds a refusal because of what a key was against the store.
 func (o *owners) compared(c *call) error {
 	var e *api.Error
 	errors.As(c.Err, &e)
 	if c.revision = e.Revision; c.revision < o.start || c.revision > o.end() {
 		return fmt.Errorf("the history has no revision %d: %s", c.revision, c.Op)
+	}
+	if e.Kind == api.KindNotFound {
+		if _, _, err := o.do(c.Op, c.revision); err == nil {
+			return fmt.Errorf("refused as not found, which revision %d has: %s", c.revision, c.Op)
+		}
+		return nil
 	}
 	is := o.get(string(c.key()), c.revision).GetModRevision()
 	if is == *c.IfRevision || is != e.ModRevision {

@@ -48,9 +48,9 @@ type node struct {
 	// to be installed.
 	checkpointing, receiving bool
 
-	outside   bool   // it is not among those that are healed first
-	committed uint64 // as it was seen last
-	lost      uint64 // the last entry that a disk held which was lost
+	outside   bool              // it is not among those that are healed first
+	committed uint64            // as it was seen last
+	lost      []*memstore.Store // of the disks that it lost
 	// membership is on the disk as well; rejoining is not nil while a node that
 	// has lost its data is no member.
 	membership joining.Membership

@@ -43,8 +43,7 @@ func (n *node) wipe(damaged bool) {
 	if n.up {
 		n.crash(false)
 	}
-	last, _ := n.store.Log().LastIndex()
-	n.lost = max(n.lost, last)
+	n.lost = append(n.lost, n.store)
 	n.membership = joining.Membership{}
 	r := &rejoin{n: n, damaged: damaged, born: uint64(1_000_000 + n.w.id())}
 	n.rejoining = r

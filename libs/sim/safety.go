@@ -2,12 +2,14 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
 	"github.com/kvorum/kvorum/libs/core/store"
+	"github.com/kvorum/kvorum/libs/core/store/memstore"
 )
 
 // state is what the state machine was as of an entry.
@@ -48,7 +50,8 @@ func (j *judge) applies(n *node, e mvcc.Entry, got state) {
 func (j *judge) durable(n *node, e mvcc.Entry) {
 	count := 0
 	for _, other := range j.w.nodes {
-		if other.store.Durable(e.Index, e.Term) || e.Index <= other.lost {
+		has := func(s *memstore.Store) bool { return s.Durable(e.Index, e.Term) }
+		if has(other.store) || slices.ContainsFunc(other.lost, has) {
 			count++
 		}
 	}

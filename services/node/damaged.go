@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"syscall"
@@ -50,6 +51,21 @@ func isDiskError(err error) bool {
 		}
 	}
 	return false
+}
+
+// stopThenNote returns what stops a node and then notes why, if it is damage: the
+// disk may take long to write that, and the node must not answer meanwhile.
+func stopThenNote(stop func(error), note func(reason string) error, log *slog.Logger) func(error) {
+	return func(e error) {
+		stop(e)
+		if !isDamage(e) {
+			return
+		}
+		// serve notes it before it closes the store.
+		if err := note(oneLine(e)); err != nil && !errors.Is(err, store.ErrClosed) {
+			log.Error("the damage could not be noted: the next start may not find it", "damage", oneLine(e), "error", err)
+		}
+	}
 }
 
 // damaged is a node whose data is not to be trusted: it takes part in nothing,

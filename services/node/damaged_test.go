@@ -3,6 +3,8 @@ package node
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,6 +37,27 @@ func TestDamagedDataStopsTheNode(t *testing.T) {
 		r.run(nil)
 		if stopped != c.stops {
 			t.Errorf("%v: stopped is %v", c.err, stopped)
+		}
+	}
+}
+
+// A node whose data is damaged stops before it notes that, which a failing disk
+// may take long to do.
+func TestStopsBeforeItNotes(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want []string
+	}{
+		{store.ErrCorrupt, []string{"stop", "note"}},
+		{syscall.EIO, []string{"stop"}},
+		{nil, []string{"stop"}},
+	} {
+		var happened []string
+		stop := func(error) { happened = append(happened, "stop") }
+		note := func(string) error { happened = append(happened, "note"); return syscall.EIO }
+		stopThenNote(stop, note, slog.New(slog.DiscardHandler))(c.err)
+		if !slices.Equal(happened, c.want) {
+			t.Errorf("%v: %v, want %v", c.err, happened, c.want)
 		}
 	}
 }

@@ -135,6 +135,7 @@ func (j *joining) admit() error {
 		return err
 	}
 	n.box.call(func(r *replica.Replica) { r.Vouch() })
+	n.settle()
 	n.log.Info("caught up: this node takes part in elections again", "term", term)
 	return j.store.ForgetDamaged()
 }

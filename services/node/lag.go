@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kvorum/kvorum/libs/core/mvcc"
+	"github.com/kvorum/kvorum/libs/core/replica"
 )
 
 // watchLag refuses reads that wait too long for the state, and notices when the
@@ -43,4 +44,12 @@ func (n *Node) watchLag(ctx context.Context) {
 func (n *Node) setBehind(behind bool) {
 	n.behind.Store(behind)
 	n.settle()
+}
+
+// answersReads reports whether a node takes part in answering reads. One that is
+// behind leaves them to the others, if there is a leader whose other followers
+// are not. One that was replaced and is not a full member again answers none:
+// what it has may be nothing, which is not an old state of the store.
+func answersReads(role replica.Role, replaced, behind bool) bool {
+	return !replaced && (!behind || role.Leader == 0 || role.Leading)
 }

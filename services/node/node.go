@@ -255,8 +255,8 @@ func (n *Node) settle() {
 // follow keeps the subscriptions as the role asks for, until ctx ends.
 func (n *Node) follow(ctx context.Context) {
 	type standing struct {
-		role   replica.Role
-		behind bool
+		role  replica.Role
+		reads bool
 	}
 	var done standing // what the subscriptions follow for good
 	for {
@@ -265,17 +265,18 @@ func (n *Node) follow(ctx context.Context) {
 			return
 		case <-n.settling:
 		}
-		role, behind := *n.consensus.role.Load(), n.behind.Load()
-		if done == (standing{role, behind}) {
+		role := *n.consensus.role.Load()
+		reads := answersReads(role, n.joining.replaced(), n.behind.Load())
+		if done == (standing{role, reads}) {
 			continue
 		}
 		settled := role.Leader != 0 && n.published().Term == role.Term
-		if err := n.service.follow(role, settled, behind); err != nil {
+		if err := n.service.follow(role, settled, reads); err != nil {
 			n.fail(err)
 			return
 		}
 		if settled {
-			done = standing{role, behind}
+			done = standing{role, reads}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	events "github.com/kvorum/kvorum/libs/core/recent"
+	"github.com/kvorum/kvorum/libs/core/replica"
 )
 
 // Those who wait are woken when there is more, and when the state was exchanged.
@@ -72,6 +73,28 @@ func TestConfig(t *testing.T) {
 	for _, bad := range []string{"", "node-1", "=a:1", "node-1=a"} {
 		if p, err := ParsePeers(bad); err == nil {
 			t.Errorf("peers %q: %v", bad, p)
+		}
+	}
+}
+
+// A torture run found an answer of revision 1 from a node that had lost its disk
+// and knew no leader yet: a serializable read of nothing.
+func TestAnswersReads(t *testing.T) {
+	following, leading, alone := replica.Role{Leader: 2}, replica.Role{Leader: 1, Leading: true}, replica.Role{}
+	for _, c := range []struct {
+		role             replica.Role
+		replaced, behind bool
+		want             bool
+	}{
+		{following, false, false, true},
+		{following, false, true, false},
+		{leading, false, true, true},
+		{alone, false, true, true},
+		{alone, true, true, false},
+		{following, true, false, false},
+	} {
+		if got := answersReads(c.role, c.replaced, c.behind); got != c.want {
+			t.Errorf("%+v, replaced %v, behind %v: %v", c.role, c.replaced, c.behind, got)
 		}
 	}
 }

@@ -52,17 +52,15 @@ func serve(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-
 	// The parts live longer than ctx: leadership is handed over first.
 	work, stop := context.WithCancelCause(context.Background())
+	fail := stopThenNote(stop, st.NoteDamage, cfg.Logger)
+	defer func() {
+		fail(context.Cause(work)) // whoever found damage may not have come to noting it
+		err = errors.Join(err, st.Close())
+	}()
 	defer stop(nil)
-	n, err := newNode(work, func(e error) {
-		if isDamage(e) {
-			e = errors.Join(e, st.NoteDamage(oneLine(e)))
-		}
-		stop(e)
-	}, cfg, st)
+	n, err := newNode(work, fail, cfg, st)
 	if err != nil {
 		return err
 	}

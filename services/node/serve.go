@@ -77,13 +77,12 @@ func (s *service) unknown(m *nats.Msg) {
 // follow subscribes and unsubscribes as the role and the applied term ask for.
 // A node takes writes while it serves, and while it knows of no leader, to
 // hold them for one; a follower lets go when the new leader has shown that it
-// can commit. It answers reads unless its state is behind and there is a leader
-// whose other followers are not.
-func (s *service) follow(role replica.Role, settled, behind bool) error {
+// can commit.
+func (s *service) follow(role replica.Role, settled, answersReads bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	reads := func() ([]*nats.Subscription, error) { return s.subscribeAll(false) }
-	if err := s.toggle(&s.reads, !behind || role.Leader == 0 || role.Leading, reads); err != nil {
+	if err := s.toggle(&s.reads, answersReads, reads); err != nil {
 		return err
 	}
 	writes := func() ([]*nats.Subscription, error) { return s.subscribeAll(true) }
