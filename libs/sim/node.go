@@ -51,6 +51,7 @@ type node struct {
 	outside   bool              // it is not among those that are healed first
 	committed uint64            // as it was seen last
 	lost      []*memstore.Store // of the disks that it lost
+	damage    error             // that raft has met in the log
 	// membership is on the disk as well; rejoining is not nil while a node that
 	// has lost its data is no member.
 	membership joining.Membership
@@ -63,11 +64,12 @@ type node struct {
 
 func (n *node) start() {
 	n.life++
+	n.damage = nil
 	at := n.store.Log().Checkpoint()
 	machine, opened, err := member.Open(n.store, at)
 	n.must(err)
 	n.member, err = member.New(replica.Config{
-		ID: n.id, Nonce: n.w.rng.Uint64(), Log: n.store.Log(), Applied: at,
+		ID: n.id, Nonce: n.w.rng.Uint64(), Log: watchedLog{n.store.Log(), n}, Applied: at,
 		Rand: n.w.rng.Uint64, WallClock: func() int64 { return n.time.wall(n.w.now) }, Logger: quiet{},
 		Tuning: n.w.o.tuning(), Replaced: n.membership.State == joining.StateReplaced, MinTerm: n.membership.MinTerm,
 	}, opened.Clock, n.now())
@@ -201,6 +203,7 @@ func (n *node) step() {
 	for _, rd := range n.waiting.Expire(n.now()) {
 		rd.Tag.(*request).refuse()
 	}
+	n.must(n.damage)
 	n.serveLocks()
 	n.wake = n.time.when(n.member.Wake())
 }

@@ -1,7 +1,9 @@
 package sim
 
 import (
-	"fmt"
+	"errors"
+
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/command"
@@ -62,12 +64,27 @@ func (n *node) guard(do func()) {
 			n.fail(h.err)
 			return
 		}
-		if _, ok := v.(violation); !ok && n.disk.rotten {
+		if _, ok := v.(violation); !ok && n.damage != nil {
 			// Raft has no other way to say that it cannot read its log.
-			n.fail(fmt.Errorf("%w: %v", store.ErrCorrupt, v))
+			n.fail(n.damage)
 			return
 		}
 		panic(v)
 	}()
 	do()
+}
+
+// watchedLog tells of damage that raft meets, as the storage node's does.
+type watchedLog struct {
+	store.Log
+	n *node
+}
+
+// Entries implements raft.Storage.
+func (l watchedLog) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
+	entries, err := l.Log.Entries(lo, hi, maxSize)
+	if errors.Is(err, store.ErrCorrupt) {
+		l.n.damage = err
+	}
+	return entries, err
 }

@@ -111,7 +111,8 @@ type Decision struct {
 //
 // A node that begins anew sets the term after which it wants a leader only when
 // a majority, not counting itself, have told theirs: fewer may not know of the
-// last leader that counted on the lost log.
+// last leader that counted on the lost log. From then on it stays, whoever is
+// silent for a while: each later one would cost the others another election.
 func Decide(self Self, replies map[uint64]Reply, after uint64) Decision {
 	all := map[uint64]uint64{self.ID: self.Incarnation}
 	var known map[uint64]uint64
@@ -138,7 +139,7 @@ func Decide(self Self, replies map[uint64]Reply, after uint64) Decision {
 	case !founded && len(replies) == self.Founders-1:
 		return Decision{Outcome: Found, Membership: Membership{Incarnation: self.Incarnation, State: StateMember, Founders: all}}
 	case !founded:
-		return Decision{Outcome: WaitFounders}
+		return Decision{Outcome: WaitFounders, After: after}
 	case mutant.Is(mutant.LostDiskVotes):
 		return Decision{Outcome: Begin, Membership: Membership{Incarnation: self.Incarnation, State: StateMember, Founders: known}}
 	case !self.Damaged && known[self.ID] == self.Incarnation:

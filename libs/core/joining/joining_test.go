@@ -58,6 +58,10 @@ func TestLeaderElectedWithoutIt(t *testing.T) {
 	founders := map[uint64]uint64{a: 1, b: 99, c: 3}
 	for _, isDamaged := range []bool{false, true} {
 		self := Self{ID: b, Incarnation: 2, Damaged: isDamaged, Founders: 3}
+		waitsForSomebody := WaitFounders
+		if isDamaged {
+			waitsForSomebody = WaitLeader
+		}
 		var after uint64
 		for i, step := range []struct {
 			replies map[uint64]Reply
@@ -70,6 +74,7 @@ func TestLeaderElectedWithoutIt(t *testing.T) {
 			{map[uint64]Reply{a: member(1, 5, false, founders), c: damaged(3, founders)}, 0, WaitLeader},          // c cannot tell
 			{map[uint64]Reply{a: member(1, 5, false, founders), c: member(3, 7, true, founders)}, 7, WaitLeader},  // both told
 			{map[uint64]Reply{c: member(3, 7, true, founders)}, 7, WaitLeader},                                    // has not handed over yet
+			{nil, 7, waitsForSomebody}, // nobody answers for a while
 			{map[uint64]Reply{a: member(1, 8, true, founders), c: member(3, 7, true, founders)}, 0, Begin},
 		} {
 			d := Decide(self, step.replies, after)
