@@ -178,6 +178,22 @@ func (b *ClientBus) RouteAddress() string { return b.server.srv.ClusterAddr().St
 // Routes is the number of other servers that this one is connected to.
 func (b *ClientBus) Routes() int { return b.server.srv.NumRemotes() }
 
+// RouteSet is a number that is another one than at an earlier call if a route to
+// another server was lost or came since; what was under way on a lost one may not
+// have arrived.
+func (b *ClientBus) RouteSet() uint64 {
+	all, err := b.server.srv.Routez(nil)
+	if err != nil {
+		return 0 // it is never refused without options
+	}
+	// A route's id is larger than those of all before it.
+	var newest uint64
+	for _, r := range all.Routes {
+		newest = max(newest, r.Rid)
+	}
+	return newest<<16 | uint64(len(all.Routes))
+}
+
 // LameDuck takes no further clients, asks those that are there to go to another
 // server, closes them within LameDuckWithin and then stops the server. It also
 // closes the connections of this process: what they still have to answer must

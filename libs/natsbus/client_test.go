@@ -308,3 +308,28 @@ func TestBigValueFits(t *testing.T) {
 		t.Errorf("7 MiB on a subject of %d bytes: %v", len(subject), err)
 	}
 }
+
+// The set of routes is another one than before whenever a route was lost or came.
+func TestRouteSet(t *testing.T) {
+	a := startClient(t, clientConfig("a", "127.0.0.1:0"))
+	last := a.RouteSet()
+	another := func(what string, routes int) {
+		t.Helper()
+		mustEventually(t, what, func() bool { return a.Routes() == routes })
+		if a.RouteSet() == last {
+			t.Errorf("%s: the set is still %d", what, last)
+		}
+		if last = a.RouteSet(); a.RouteSet() != last {
+			t.Errorf("%s: the set changes without a change", what)
+		}
+	}
+	for range 2 {
+		b := startClient(t, clientConfig("b", "", a.RouteAddress()))
+		another("a route", 1)
+		c := startClient(t, clientConfig("c", "", a.RouteAddress()))
+		another("a second route", 2)
+		b.Close()
+		c.Close()
+		another("no route", 0)
+	}
+}

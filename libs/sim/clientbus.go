@@ -81,8 +81,8 @@ type route struct {
 	lossy int64
 }
 
-// loses tells that a batch is lost. A break that nobody notices lies between two
-// beats, or takes more than one: what is lost is events alone.
+// loses tells that a batch is lost, of events alone: a break that the replica does
+// not notice lies between two beats, or takes more than one.
 func (r *route) loses(batch []fanout.Message) bool {
 	if r.f.w.now >= r.lossy || !r.f.w.chance(30) {
 		return false
@@ -122,13 +122,18 @@ func (r *route) cut() {
 	r.known = nil
 }
 
-// reconnect is how long NATS servers wait before they connect again.
+// reconnect is how long NATS servers wait before they connect again where a route
+// is configured; one that they have learned of comes back at once.
 const reconnect = 1000 * ms
 
 // broken takes that the route is cut; it comes back by itself.
 func (r *route) broken() {
 	r.cut()
-	r.f.w.after(reconnect+r.f.w.between(0, 200), func() { r.retry() })
+	wait := r.f.w.between(5, 100)
+	if r.f.w.chance(50) {
+		wait += reconnect
+	}
+	r.f.w.after(wait, func() { r.retry() })
 }
 
 func (r *route) retry() {

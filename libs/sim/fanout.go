@@ -173,7 +173,7 @@ func (f *fan) turn() {
 		f.stop(d)
 	}
 	f.later(f.w.rng.Int64N(min(f.pace, int64(len(batch))*8*ms)), func() {
-		f.publish(batch)
+		f.publish(f.rules.Over(f.routeSet))
 		f.rules.Done()
 		f.busy = false
 		waiting := f.waiting
@@ -185,6 +185,17 @@ func (f *fan) turn() {
 			f.turn()
 		}
 	})
+}
+
+// routeSet changes with every route that is lost or comes.
+func (f *fan) routeSet() (set uint64) {
+	for _, r := range f.b.routes[f] {
+		set += 2 * uint64(r.toNode.life)
+		if r.up() {
+			set++
+		}
+	}
+	return set
 }
 
 // overlap is how long two grants may overlap because clocks differ.

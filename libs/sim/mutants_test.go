@@ -66,6 +66,7 @@ var catches = []catch{
 	{mutant.WindowOverflow, watches, `watches: `, 5},
 	{mutant.BoundForgotten, watches, `watches: `, 60},
 	{mutant.TailsLeftOut, watches, `watches: `, 150},
+	{mutant.RoutesIgnored, routes, `watches: `, 60},
 	{mutant.TwoPublishers, watches, `is granted publishing while`, 5},
 	{mutant.Duplicates, watches, `watches: `, 5},
 	{mutant.FullForgets, watches, `watches: `, 20},
@@ -165,6 +166,12 @@ func watches(o *sim.Options) {
 	calm(o)
 	o.Watchers, o.KeepRevisions, o.CheckpointMillis = 2, 20, 500
 	o.Faults = sim.Weights{FanoutKill: 2, FanoutPause: 2, FanoutCut: 2, Kill: 1}
+}
+
+// routes have routes break all the time, under many watchers.
+func routes(o *sim.Options) {
+	watches(o)
+	o.Watchers, o.HarmMillis, o.Faults = 4, 500, sim.Weights{FanoutCut: 1}
 }
 
 // options are those of a mistake's run.

@@ -73,7 +73,7 @@ func holder(t *testing.T, events ...*kvpb.Event) (*requests, *nats.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(bus.Close)
-	r := &replica{now: func() fanout.Instant { return 1 }, rules: granted(), lost: make(chan error, 2)}
+	r := &replica{routes: func() uint64 { return 1 }, now: func() fanout.Instant { return 1 }, rules: granted(), lost: make(chan error, 2)}
 	if err := r.connect(bus); err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func TestPublishLooksAtTheClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := fanout.Instant(1)
-	r := &replica{now: func() fanout.Instant { return now }, kv: kv, rules: granted()}
+	r := &replica{routes: func() uint64 { return 1 }, now: func() fanout.Instant { return now }, kv: kv, rules: granted()}
 
 	published := func() int {
 		t.Helper()

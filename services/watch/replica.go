@@ -23,6 +23,8 @@ type replica struct {
 	now   func() fanout.Instant
 	kv    *nats.Conn // the clients' account: events, requests and their answers
 	inner *nats.Conn // the internal account: the feed and the grant
+	// routes tells when the server's routes have changed.
+	routes func() uint64
 
 	rules    *fanout.Replica
 	requests *requests
@@ -45,7 +47,7 @@ func runReplica(ctx context.Context, cfg Config, bus *natsbus.ClientBus) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := &replica{
-		log: cfg.Logger, now: clock,
+		log: cfg.Logger, now: clock, routes: bus.RouteSet,
 		rules:    fanout.NewReplica(cfg.Name+"."+rand.Text(), fanout.Limits{WindowBytes: cfg.WindowBytes}),
 		pages:    make(chan page, pagesMax),
 		answers:  make(chan grantAnswer, 1),
@@ -175,11 +177,10 @@ func (r *replica) add(p page) {
 // publish sends one batch, if the grant still holds right now. Readers see it
 // after it was written to the connection that their answers go to.
 func (r *replica) publish() error {
-	batch := r.rules.Publish(r.now())
-	if batch == nil {
+	if r.rules.Publish(r.now()) == nil {
 		return nil
 	}
-	for _, m := range batch {
+	for _, m := range r.rules.Over(r.routes) {
 		if err := r.kv.PublishMsg(&nats.Msg{Subject: m.Subject, Header: nats.Header(m.Header), Data: m.Body}); err != nil {
 			return fmt.Errorf("publish on %s: %w", m.Subject, err)
 		}

@@ -49,6 +49,22 @@ func (p *Publisher) Done() {
 	p.settle()
 }
 
+// Over tells what routes the batch is about to take: a number that is another one
+// after any of them was lost or came. Tails may be lost with a route that comes
+// back before the beat's progress, which would then say too much: it leaves out a
+// number.
+func (p *Publisher) Over(routes func() uint64) {
+	if !p.out.beatDone {
+		return
+	}
+	now := routes()
+	if now == p.routes || mutant.Is(mutant.RoutesIgnored) {
+		return
+	}
+	p.routes, p.broken = now, true
+	p.out.messages[len(p.out.messages)-1] = progressMessage(p.epoch, p.nextSequence(), p.tails.through)
+}
+
 func (p *Publisher) nextSequence() uint64 {
 	if p.broken {
 		return p.sequence + 2

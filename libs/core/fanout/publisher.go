@@ -33,6 +33,8 @@ type Publisher struct {
 	// broken: the next progress leaves out a number.
 	broken bool
 	tails  *tails
+	// routes are those of the last progress; see Over.
+	routes uint64
 	// beatNext: in a beat, the next batch is of tails and not of events.
 	beatNext bool
 	// covered is the last progress of another holder that was seen.

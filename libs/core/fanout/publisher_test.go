@@ -153,3 +153,50 @@ func TestFaultsAreFound(t *testing.T) {
 		})
 	}
 }
+
+// A route that broke and came back since the last progress may have lost a tail:
+// the next progress leaves out a number, so that every watch asks.
+func TestRoutesThatChanged(t *testing.T) {
+	p := fanout.NewPublisher(fanout.Limits{}, api.End(1))
+	p.Take(api.Epoch{Term: 1, N: 1})
+	routes := uint64(7)
+	numbers := func() (list []uint64) {
+		for {
+			p.Batch()
+			p.Over(func() uint64 { return routes })
+			batch := p.Batch()
+			if batch == nil {
+				return list
+			}
+			for _, m := range batch {
+				if m.Subject == api.SubjectProgress {
+					n, err := strconv.ParseUint(m.Header[api.HeaderSequence][0], 10, 64)
+					if err != nil {
+						t.Fatal(err)
+					}
+					list = append(list, n)
+				}
+			}
+			p.Done()
+		}
+	}
+	beat := func(want uint64) {
+		t.Helper()
+		p.Beat()
+		if got := numbers(); len(got) != 1 || got[0] != want {
+			t.Fatalf("progress %v, want %d", got, want)
+		}
+	}
+	first := numbers()[0] // of Take
+	beat(first + 1)
+	beat(first + 2)
+	routes++
+	beat(first + 4)
+	beat(first + 5)
+	p.Beat()
+	p.Batch() // made before the change
+	routes++
+	if got := numbers(); got[0] != first+7 {
+		t.Fatalf("progress %v, want %d", got, first+7)
+	}
+}

@@ -109,12 +109,19 @@ func (r *Replica) Settle(now Instant) (holding, changed bool) {
 func (r *Replica) Waiting() bool { return r.publisher.Batch() != nil }
 
 // Publish gives what to publish now, in this order on the one connection that
-// answers go to, if the grant holds at this moment; then call Done.
+// answers go to, if the grant holds at this moment: Over it, then call Done.
 func (r *Replica) Publish(now Instant) []Message {
 	in, _ := r.publisher.Holding()
 	if epoch, held := r.grant.Held(now); !held || epoch != in {
 		return nil // Settle does what follows
 	}
+	return r.publisher.Batch()
+}
+
+// Over gives what Publish gave, as it is to be sent over the routes that there
+// are right now. See Publisher.Over.
+func (r *Replica) Over(routes func() uint64) []Message {
+	r.publisher.Over(routes)
 	return r.publisher.Batch()
 }
 

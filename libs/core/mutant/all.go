@@ -10,7 +10,7 @@ var All = []Bug{
 	RevisionFromKeys, PublishEarly, PrevFromEntry, ReadCompactedInTxn, TrimCompacted,
 	SkipCompactedDeletes, ExpireAnyGeneration, FenceIgnored, LeaseClockRuns, LeaseClockLeaps,
 	RenewExpiring, ExpiryForgotten, RenewWithoutQuorum, RenewWithoutLook, LockForAll,
-	ProgressAhead, PlusLeftOut, TakeoverForgets, WindowOverflow, BoundForgotten, TailsLeftOut,
+	ProgressAhead, PlusLeftOut, TakeoverForgets, WindowOverflow, BoundForgotten, TailsLeftOut, RoutesIgnored,
 	TwoPublishers, OldEpoch, Duplicates, FullForgets, InterruptionIgnored, AnchorForgotten,
 	FutureForgotten, HalfRevision,
 }

@@ -95,6 +95,9 @@ const (
 	BoundForgotten Bug = "bound-forgotten"
 	// TailsLeftOut: tails that do not fit are left out and progress goes on.
 	TailsLeftOut Bug = "tails-left-out"
+	// RoutesIgnored: progress goes on over a route that broke with a tail under
+	// way and came back.
+	RoutesIgnored Bug = "routes-ignored"
 	// TwoPublishers: the leader grants publishing to whoever asks, in one epoch.
 	TwoPublishers Bug = "two-publishers"
 	// OldEpoch: a watch listens to a publisher that was replaced.
