@@ -172,7 +172,11 @@ func (r *Replica) Vouch() { r.cfg.Replaced, r.cfg.MinTerm = false, r.role.Term }
 // SnapshotReceived takes the message of a snapshot whose state the owner has
 // received and verified. If raft wants it, an Append with that snapshot
 // follows; if it is outdated, nothing does.
-func (r *Replica) SnapshotReceived(m *raftpb.Message) { r.step(m) }
+func (r *Replica) SnapshotReceived(m *raftpb.Message) {
+	if !r.deaf(m) {
+		r.step(m)
+	}
+}
 
 // SnapshotSent tells how the transfer of a snapshot to a follower ended.
 func (r *Replica) SnapshotSent(to uint64, ok bool) {
