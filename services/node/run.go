@@ -90,6 +90,9 @@ func serve(ctx context.Context, cfg Config) (err error) {
 	n.log.Info("started", "name", cfg.Name, "clients", n.clients.URL(), "index", n.published().Index, "revision", n.published().Revision)
 	select {
 	case <-work.Done():
+		// At once, and not when a disk that hangs lets the workers end: until then
+		// clients would ask a node that does not answer.
+		n.closeBuses()
 		return fmt.Errorf("the node stops: %w", context.Cause(work))
 	case <-ctx.Done():
 	}
