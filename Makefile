@@ -13,7 +13,7 @@ FUZZTIME ?= 3s
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help build test run up down lint tidy stale generate fuzz sim mutants torture
+.PHONY: help build test run up down lint tidy stale generate fuzz sim mutants torture bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,13 @@ sim: ## simulations of whole clusters (make sim SEED=1 RUNS=2000 TIME=500)
 torture: TIME = 5m
 torture: ## real processes under faults, as root with all of them (make torture TIME=30m)
 	go run ./tools/torture --time $(TIME) --seed $(SEED) --faults "$(FAULTS)"
+
+# ROWS are patterns, for example put/* or watch-*; REPEAT is how often all of it.
+ROWS ?= *
+REPEAT ?= 3
+
+bench: ## beside etcd and JetStream, in one run (make bench ROWS='put/*,get/*' REPEAT=1)
+	cd tools/bench && GOWORK=off go run . --rows '$(ROWS)' --repeat $(REPEAT)
 
 tidy: stale ## the repository's own rules, and generated code up to date
 	go run ./tools/tidy

@@ -17,7 +17,7 @@ unformatted=$(gofmt -l libs services tools tests)
 [ -z "$unformatted" ] || { echo "run gofmt -w on: $unformatted"; exit 1; }
 
 phase "vet, each module without the workspace"
-for module in . libs/api libs/client; do
+for module in . libs/api libs/client tools/bench; do
 	(cd $module && GOWORK=off go vet ./...)
 done
 
