@@ -168,12 +168,13 @@ func (t *truth) bookmark(s *Step, before api.Position, next int) error {
 	return nil
 }
 
-// compacted: something that followed where the watch stood is gone.
+// compacted: a revision that followed where the watch stood is gone; the first of
+// a store has no events.
 func (t *truth) compacted(w *Watch, through api.Position) error {
 	if !slices.Contains(t.compactions, w.Compacted) {
 		return fmt.Errorf("it ended because of a compaction at %d, which never was", w.Compacted)
 	}
-	if i := t.after(through); i == len(t.events) || t.events[i].GetKv().GetModRevision() >= w.Compacted {
+	if !api.End(w.Compacted - 1).After(through) {
 		return fmt.Errorf("it stood at %v and ended because of the compaction at %d, which took nothing from it", through, w.Compacted)
 	}
 	return nil

@@ -74,6 +74,10 @@ func TestWatchesRight(t *testing.T) {
 		},
 		"never joined": func(w *check.Watch) { w.Since, w.Steps, w.Ended = nil, nil, false },
 		"compacted":    func(w *check.Watch) { w.Steps, w.Ended, w.Compacted = w.Steps[:1], false, 4 },
+		// The first revision of a store has no events, and is gone with the rest.
+		"compacted at the begin": func(w *check.Watch) {
+			w.Since, w.Steps, w.Ended, w.Compacted = &api.Position{}, nil, false, 2
+		},
 		"states before": func(w *check.Watch) {
 			w.Steps[1].Events[0].PrevKv = committed()[0].Kv
 			w.Steps[3].Events[0].PrevKv = committed()[2].Kv
@@ -81,7 +85,7 @@ func TestWatchesRight(t *testing.T) {
 	} {
 		w := rightWatch()
 		change(w)
-		if err := check.Watches(committed(), []int64{4}, []check.Watch{*w}); err != nil {
+		if err := check.Watches(committed(), []int64{2, 4}, []check.Watch{*w}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
