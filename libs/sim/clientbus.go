@@ -38,15 +38,21 @@ type gate struct {
 	running func() bool // it is up and not stopped
 	life    func() int  // counts its starts
 	waiting []func()
+	waits   int // the life that waiting is of
 }
 
 func (g *gate) pass(do func()) {
+	life := g.life()
+	if g.waits != life {
+		g.waiting = nil // gone with the process
+	}
 	if len(g.waiting) == 0 && g.running() {
 		do()
 		return
 	}
 	if g.waiting = append(g.waiting, do); len(g.waiting) == 1 {
-		g.watch(g.life())
+		g.waits = life
+		g.watch(life)
 	}
 }
 
@@ -54,6 +60,7 @@ func (g *gate) pass(do func()) {
 func (g *gate) watch(life int) {
 	g.w.after(10*ms, func() {
 		switch {
+		case g.waits != life: // another waits now
 		case g.life() != life:
 			g.waiting = nil
 		case !g.running():

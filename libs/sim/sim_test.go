@@ -14,19 +14,21 @@ import (
 // seeds are runs that are always made: a few for breadth, and those that found
 // something once.
 var seeds = []struct {
-	seed  uint64
-	found string
+	seed   uint64
+	millis int64
+	found  string
 }{
-	{1, ""}, {2, ""}, {3, ""}, {4, ""}, {5, ""}, {6, ""}, {7, ""}, {8, ""},
+	{1, 30_000, ""}, {2, 30_000, ""}, {3, 30_000, ""}, {4, 30_000, ""}, {5, 30_000, ""}, {6, 30_000, ""}, {7, 30_000, ""}, {8, 30_000, ""},
+	{3005529, 40_000, "the simulated client bus lost a subscription where a node was started again within 10 ms"},
 }
 
 func TestSeeds(t *testing.T) {
 	var all sim.Report
 	for _, s := range seeds {
-		o := sim.Draw(s.seed, 30_000)
+		o := sim.Draw(s.seed, s.millis)
 		r, err := sim.Run(o)
 		if err != nil {
-			t.Errorf("%v\n%s", err, strings.Join(o.Flags(), " "))
+			t.Errorf("%v (it found once: %q)\n%s", err, s.found, strings.Join(o.Flags(), " "))
 		}
 		all.Add(r)
 	}
