@@ -176,7 +176,7 @@ func (n *node) release(c *member.Checkpoint) {
 			return
 		}
 		n.call(func() {
-			keep := replica.Retention{Entries: uint64(n.w.o.KeepEntries), Bytes: uint64(n.w.o.KeepBytes)}
+			keep := n.w.o.retention()
 			if it := c.Truncate(n.member, keep); it != nil {
 				n.append(*it)
 			}

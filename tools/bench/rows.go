@@ -22,11 +22,10 @@ type row struct {
 
 // bench holds what all rows share.
 type bench struct {
-	dir     string
-	time    time.Duration
-	keys    int // how many keys the load writes and reads
-	million int // keys of the row "load"
-	value   []byte
+	dir   string
+	time  time.Duration
+	keys  int // how many keys the load writes and reads
+	value []byte
 }
 
 // loadRows are the closed loops for each number of clients.

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"github.com/kvorum/kvorum/libs/svc"
-	"github.com/nats-io/nats.go"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/kvorum/kvorum/libs/svc"
 )
 
 // system is one of the compared stores: three servers on this machine.

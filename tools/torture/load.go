@@ -94,14 +94,13 @@ func (l *load) dial(i int, opts ...client.Option) (*client.Client, error) {
 
 // kvClient puts, deletes, reads and makes transactions.
 type kvClient struct {
-	l        *load
-	id       int
-	rng      *rand.Rand
-	caller   caller
-	close    func()
-	n        int
-	seen     map[string]int64 // mod revisions of keys as it last saw them
-	deadline time.Duration    // of one request, repetitions included
+	l      *load
+	id     int
+	rng    *rand.Rand
+	caller caller
+	close  func()
+	n      int
+	seen   map[string]int64 // mod revisions of keys as it last saw them
 }
 
 // connect gives half of the clients the Go client and lets the others speak the
