@@ -10,12 +10,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Flags is a flag set that already has what every service has: --log-level and
-// --version. The caller adds its own and calls Parse.
+// Flags is a flag set that already has what every service has: --log-level,
+// --pprof-listen and --version. The caller adds its own and calls Parse.
 func Flags(name string) *pflag.FlagSet {
 	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	fs.SortFlags = false
 	fs.String("log-level", "info", "least level that is logged: debug, info, warn, error")
+	fs.String("pprof-listen", "", "loopback host:port for profiles of this process (go tool pprof); empty: none")
 	fs.Bool("version", false, "print the version and leave")
 	return fs
 }
@@ -50,6 +51,9 @@ func parse(fs *pflag.FlagSet, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	slog.SetDefault(logger)
+	if address, _ := fs.GetString("pprof-listen"); address != "" {
+		return servePprof(address)
+	}
 	return nil
 }
 

@@ -16,6 +16,8 @@ type kvorum struct {
 	bin   string
 	group group
 	urls  []string
+	// profiled is where each process, by its name, serves profiles.
+	profiled map[string]string
 }
 
 func (k *kvorum) name() string    { return "kvorum" }
@@ -23,12 +25,12 @@ func (k *kvorum) servers() *group { return &k.group }
 func (k *kvorum) has(kind) bool   { return true }
 
 func (k *kvorum) start(ctx context.Context, dir string) error {
-	k.group, k.urls = group{}, nil
+	k.group, k.urls, k.profiled = group{}, nil, map[string]string{}
 	secret := filepath.Join(dir, "secret")
 	if err := os.WriteFile(secret, []byte("the-secret-of-this-run-alone"), 0o600); err != nil {
 		return err
 	}
-	ports, err := freePorts(9)
+	ports, err := freePorts(14)
 	if err != nil {
 		return err
 	}
@@ -41,12 +43,16 @@ func (k *kvorum) start(ctx context.Context, dir string) error {
 		name := fmt.Sprintf("node-%d", i+1)
 		k.group.add(dir, name, filepath.Join(k.bin, "kvorum-node"), "--name", name, "--peers", strings.Join(peers, ","),
 			"--peer-listen", ports[i], "--route-listen", routes[i], "--routes", without(routes, i),
-			"--listen", ports[6+i], "--data-dir", filepath.Join(dir, name), "--secret-file", secret)
+			"--listen", ports[6+i], "--data-dir", filepath.Join(dir, name), "--secret-file", secret,
+			"--pprof-listen", ports[9+i])
+		k.profiled[name] = ports[9+i]
 		k.urls = append(k.urls, "nats://"+ports[6+i])
 	}
 	for i := range 2 {
 		name := fmt.Sprintf("watch-%d", i+1)
-		k.group.add(dir, name, filepath.Join(k.bin, "kvorum-watch"), "--name", name, "--routes", strings.Join(routes, ","), "--secret-file", secret)
+		k.group.add(dir, name, filepath.Join(k.bin, "kvorum-watch"), "--name", name, "--routes", strings.Join(routes, ","), "--secret-file", secret,
+			"--pprof-listen", ports[12+i])
+		k.profiled[name] = ports[12+i]
 	}
 	if err := k.group.start(); err != nil {
 		return err

@@ -25,6 +25,7 @@ type options struct {
 	keys, loadKeys int
 	valueBytes     int
 	dir, out, bin  string
+	profiles       string
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	f.IntVar(&o.valueBytes, "value-bytes", 256, "size of a value")
 	f.StringVar(&o.dir, "dir", "", "folder for the data; a temporary one if empty")
 	f.StringVar(&o.out, "json", "", "file for all measurements as JSON")
+	f.StringVar(&o.profiles, "profiles", "", "folder for CPU profiles of our servers during each row")
 	f.StringVar(&o.bin, "bin", "", "folder with the servers' programs; built if empty")
 	if err := f.Parse(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -133,7 +135,9 @@ func measure(ctx context.Context, o options, dir string, s system, rep *report) 
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s %s\n", s.name(), r.name)
+		profiled := profile(ctx, s, o, r.name)
 		res, err := r.run(ctx, b, s)
+		profiled()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
