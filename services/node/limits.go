@@ -43,7 +43,7 @@ const (
 	readBatchMax    = 16
 
 	// recentBytesMax bounds the events kept in memory for the feed.
-	recentBytesMax = 16 << 20
+	recentBytesMax = 8 << 20
 	// pollsMax bounds the feed requests that wait.
 	pollsMax = 1024
 

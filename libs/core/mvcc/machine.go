@@ -20,6 +20,7 @@ type Machine struct {
 	meta      meta // as of the last applied entry
 	dedup     *dedup
 	digest    digest
+	hot       *hot
 	trimmed   int64 // there are no change records below this revision
 	failed    error // why nothing can be applied any more
 	published atomic.Pointer[Published]
@@ -78,7 +79,7 @@ func open(st store.State, index uint64, l limits) (*Machine, error) {
 		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
 	}
 	defer view.Close()
-	m := &Machine{st: st, limits: l, digest: newDigest()}
+	m := &Machine{st: st, limits: l, digest: newDigest(), hot: newHot()}
 	if m.meta, err = readMeta(view, index); err != nil {
 		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
 	}
@@ -167,6 +168,7 @@ func (m *Machine) apply(entries []Entry) (*Applied, error) {
 	}
 	applied.Events, applied.Timers = b.events, b.timers
 	clear(m.dedup.fresh)
+	b.src.over.newest(m.hot.set)
 	m.meta = b.meta
 	m.publish()
 	return applied, nil

@@ -21,7 +21,7 @@ func (b *batch) put(r *kvpb.PutRequest) (*kvpb.PutResponse, error) { return b.pu
 
 // putIf puts a key, if its mod revision is as wanted.
 func (b *batch) putIf(r *kvpb.PutRequest, ifRevision *int64) (*kvpb.PutResponse, error) {
-	prev, exists, err := b.src.get(r.Key)
+	prev, exists, err := b.src.headOr(r.Key, r.PrevKv || r.IgnoreValue)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (b *batch) holds(key []byte, ifRevision *int64) error {
 	if ifRevision == nil {
 		return nil
 	}
-	prev, _, err := b.src.get(key)
+	prev, _, err := b.src.head(key)
 	if err == nil && prev.mod != *ifRevision {
 		return errCompareFailed(key, prev.mod, *ifRevision)
 	}
@@ -110,7 +110,7 @@ func (b *batch) deleteRange(r *kvpb.DeleteRangeRequest) (*kvpb.DeleteRangeRespon
 		if err := b.src.scan(r.Key, r.RangeEnd, false, gather); err != nil {
 			return nil, err
 		}
-	} else if rec, exists, err := b.src.get(r.Key); err != nil {
+	} else if rec, exists, err := b.src.headOr(r.Key, r.PrevKv); err != nil {
 		return nil, err
 	} else if exists {
 		if _, err := gather(&item{key: r.Key, rec: rec}); err != nil {
