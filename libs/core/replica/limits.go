@@ -18,6 +18,12 @@ const (
 	// proposeBytesMax is where a step stops proposing entries: what waits goes
 	// into the next write.
 	proposeBytesMax = 4 << 20
+	// gatherDelay is how long proposals wait at most for the entry before theirs to
+	// be committed: longer than that takes in one data center, and little
+	// between two.
+	gatherDelay = 4 * millisecond
+	// noticeDelay is how long followers may go without word of a new commit index.
+	noticeDelay = 5 * millisecond
 	// messageBytesMax bounds an append message, inflight* what is sent to a
 	// follower before it answers.
 	messageBytesMax  = 256 << 10
@@ -62,6 +68,10 @@ type Tuning struct {
 	// EntryBytes is where an entry stops taking in commands, EntryCommands how
 	// many it takes at most, ProposeBytes where a step stops proposing entries.
 	EntryBytes, EntryCommands, ProposeBytes int
+	// GatherDelay is how long proposals wait at most for the entry before theirs,
+	// NoticeDelay how long a follower may go without word of a new commit index,
+	// in nanoseconds.
+	GatherDelay, NoticeDelay int64
 	// MessageBytes bounds an append message, InflightMessages and InflightBytes
 	// what is sent to a follower before it answers.
 	MessageBytes     uint64
@@ -86,6 +96,8 @@ func (t Tuning) filled() Tuning {
 	fill(&t.EntryBytes, entryBytesMax)
 	fill(&t.EntryCommands, store.MaxCommands)
 	fill(&t.ProposeBytes, proposeBytesMax)
+	fill(&t.GatherDelay, gatherDelay)
+	fill(&t.NoticeDelay, noticeDelay)
 	fill(&t.MessageBytes, messageBytesMax)
 	fill(&t.InflightMessages, inflightMessages)
 	fill(&t.InflightBytes, max(inflightBytes, t.MessageBytes))

@@ -47,6 +47,7 @@ type Replica struct {
 	applied  entryID // last entry whose effects are readable
 
 	proposals proposals
+	notices   notices
 	reads     reads
 	disk      disk
 	quorum    quorum
@@ -119,6 +120,7 @@ func (r *Replica) Advance(now int64) {
 	}
 	r.now = now
 	r.checkDisk()
+	r.sendNotices()
 	if !r.disk.silent {
 		r.maybeCampaign()
 		if now >= r.nextTick && !r.cfg.Replaced {
@@ -133,10 +135,17 @@ func (r *Replica) Advance(now int64) {
 
 // Wake is when Advance is due again.
 func (r *Replica) Wake() int64 {
+	at := r.nextTick
 	if r.campaign.next != 0 && !r.disk.silent {
-		return min(r.nextTick, r.campaign.next)
+		at = min(at, r.campaign.next)
 	}
-	return r.nextTick
+	if len(r.notices.held) > 0 {
+		at = min(at, r.notices.due)
+	}
+	if due := r.proposals.due(&r.cfg.Tuning); due != 0 && r.disk.outstanding == 0 {
+		at = min(at, due)
+	}
+	return at
 }
 
 // Receive takes messages from a peer. Messages that claim another sender or
@@ -244,6 +253,7 @@ func (r *Replica) Effects() Effects {
 			break // one of each a step: they are handed out in order
 		}
 	}
+	r.propose() // what waited for the entries that are committed
 	r.updateRole()
 	r.refuseBound()
 	e := r.effects
@@ -269,7 +279,7 @@ func (r *Replica) take(rd raft.Ready) {
 			r.sending = m
 			r.effects.Snapshots = append(r.effects.Snapshots, m)
 		case !r.disk.silent:
-			r.effects.Send = append(r.effects.Send, m)
+			r.post(m)
 		}
 	}
 }
