@@ -184,14 +184,7 @@ func (n *Node) serveRead(r *readRequest, c *call) {
 
 // propose hands a write to consensus.
 func (n *Node) propose(p replica.Proposal) {
-	full := false
-	n.box.put(func(in *inputs) {
-		if full = len(in.Proposals) >= replica.QueueMax || in.proposed > proposedBytesMax; !full {
-			in.Proposals = append(in.Proposals, p)
-			in.proposed += len(p.Command)
-		}
-	})
-	if full {
+	if !n.box.propose(p) {
 		p.Tag.(proposer).fail(api.Errorf(api.KindOverloaded, "too many writes wait on this node: try again later"))
 	}
 }
@@ -212,13 +205,7 @@ func (n *Node) lead(l leadRequest) {
 // read asks for a quorum round.
 func (n *Node) read(r reader) {
 	deadline := n.clock() + int64(holdTimeout)
-	full := false
-	n.box.put(func(in *inputs) {
-		if full = len(in.Reads) >= replica.ReadsMax; !full {
-			in.Reads = append(in.Reads, replica.Read{Deadline: deadline, Tag: r})
-		}
-	})
-	if full {
+	if !n.box.read(replica.Read{Deadline: deadline, Tag: r}) {
 		r.fail(api.Errorf(api.KindOverloaded, "too many reads wait on this node: try again later"))
 	}
 }

@@ -21,7 +21,9 @@ const (
 	// gatherDelay is how long proposals wait at most for the entry before theirs to
 	// be committed: longer than that takes in one data center, and little
 	// between two.
-	gatherDelay = 4 * millisecond
+	gatherDelay = Patience
+	// Patience is how long an owner may keep what Busy tells of to itself.
+	Patience = 4 * millisecond
 	// noticeDelay is how long followers may go without word of a new commit index.
 	noticeDelay = 5 * millisecond
 	// messageBytesMax bounds an append message, inflight* what is sent to a
@@ -43,8 +45,9 @@ const (
 	// readRetryNanos is after how long a read round that raft silently
 	// dropped is begun again.
 	readRetryNanos = 200 * millisecond
-	// roundsMax is how many read rounds a node keeps under way.
-	roundsMax = 2
+	// roundsMax is how many read rounds a node keeps under way. What comes
+	// meanwhile shares the next one.
+	roundsMax = 1
 
 	// quorumSilence is how long a leader serves without hearing from a quorum.
 	quorumSilence = 500 * millisecond

@@ -53,6 +53,7 @@ type Replica struct {
 	quorum    quorum
 	campaign  campaign
 	sending   *raftpb.Message // the snapshot under way to a follower
+	offered   bool            // raft has asked for one since the last Ready
 
 	role    Role
 	effects Effects
@@ -146,6 +147,13 @@ func (r *Replica) Wake() int64 {
 		at = min(at, due)
 	}
 	return at
+}
+
+// Busy reports whether proposals, and whether reads, that come in now would wait
+// for what is under way: their owner need not hurry to bring them. What they wait
+// for ends with a message or an append, or is not worth more than Patience.
+func (r *Replica) Busy() (proposals, reads bool) {
+	return len(r.proposals.proposed) > 0, len(r.reads.rounds) >= roundsMax
 }
 
 // Receive takes messages from a peer. Messages that claim another sender or
@@ -266,6 +274,7 @@ func (r *Replica) Pending() bool { return r.rn.HasReady() }
 
 // take sorts the messages of a Ready into effects.
 func (r *Replica) take(rd raft.Ready) {
+	r.offered = false
 	for _, rs := range rd.ReadStates {
 		r.releaseReads(rs)
 	}

@@ -32,13 +32,14 @@ func (s snapshotOffer) InitialState() (*raftpb.HardState, *raftpb.ConfState, err
 // Snapshot describes the state at the last applied index. One transfer is under
 // way at a time; meanwhile none is offered.
 func (s snapshotOffer) Snapshot() (*raftpb.Snapshot, error) {
-	if s.r.sending != nil {
+	if s.r.sending != nil || s.r.offered {
 		return nil, raft.ErrSnapshotTemporarilyUnavailable
 	}
 	_, conf, err := s.Log.InitialState()
 	if err != nil {
 		return nil, err
 	}
+	s.r.offered = true
 	index, term := s.r.applied.index, s.r.applied.term
 	return &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{ConfState: conf, Index: &index, Term: &term}}, nil
 }
