@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/core/member"
@@ -159,18 +158,14 @@ func (n *Node) handle(op operation, m *nats.Msg, passed bool) {
 		n.serveRead(&readRequest{request: req, serve: c.read}, c)
 		return
 	}
-	data, err := proto.Marshal(c.command)
-	if err == nil && len(data) > store.MaxCommandBytes {
+	if len(c.data) > store.MaxCommandBytes {
 		// The bound on keys and values leaves out what is only read, and what
 		// many small operations take besides.
-		err = api.Errorf(api.KindTooLarge, "the request takes %d bytes in the log, more than %d: split it", len(data), store.MaxCommandBytes)
-	}
-	if err != nil {
-		req.fail(err)
+		req.fail(api.Errorf(api.KindTooLarge, "the request takes %d bytes in the log, more than %d: split it", len(c.data), store.MaxCommandBytes))
 		return
 	}
 	w := &writeRequest{request: req, render: c.render}
-	n.propose(replica.Proposal{Command: data, Deadline: req.deadline, Tag: w})
+	n.propose(replica.Proposal{Command: c.data, Deadline: req.deadline, Tag: w})
 }
 
 // serveRead routes a read to a quorum round, or to the state as it is.
