@@ -137,7 +137,7 @@ func (o *Options) tuning() replica.Tuning {
 
 // retention says how much of its log a node keeps.
 func (o *Options) retention() replica.Retention {
-	return replica.Retention{Entries: uint64(o.KeepEntries), Bytes: uint64(o.KeepBytes)}
+	return replica.Retention{Entries: uint64(o.KeepEntries), EntryBytes: uint64(o.KeepBytes), Bytes: uint64(o.KeepBytes)}
 }
 
 // fields calls fn with every option that may be set, by its name on the

@@ -52,8 +52,10 @@ const (
 	checkpointBytes = 16 << 20
 	// spaceEvery is how often the disk is looked at.
 	spaceEvery = 250 * time.Millisecond
-	// keepEntries are kept in every node's log behind the checkpoint.
-	keepEntries = 10_000
+	// keepEntries, or keepEntryBytes of them, are kept in every node's log behind
+	// the checkpoint.
+	keepEntries    = 10_000
+	keepEntryBytes = 8 << 20
 
 	// stopTimeout bounds an orderly stop.
 	stopTimeout = 5 * time.Second

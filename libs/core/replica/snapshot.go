@@ -46,9 +46,9 @@ func (s snapshotOffer) Snapshot() (*raftpb.Snapshot, error) {
 
 // Retention says how much of the log is kept for followers.
 type Retention struct {
-	// Entries that every node keeps, as far as Bytes allows, so that another
+	// Entries that every node keeps, as far as EntryBytes allows, so that another
 	// node can catch up from whoever leads next.
-	Entries uint64
+	Entries, EntryBytes uint64
 	// Bytes at most that are kept for a follower that does not answer.
 	Bytes uint64
 }
@@ -65,7 +65,7 @@ func (r *Replica) PlanTruncate(keep Retention) (index uint64) {
 	}
 	entries := keep.Entries
 	if perEntry := log.Bytes() / (last - first + 1); perEntry > 0 {
-		entries = min(entries, keep.Bytes/perEntry)
+		entries = min(entries, keep.EntryBytes/perEntry)
 	}
 	if last <= entries {
 		return 0
