@@ -55,7 +55,7 @@ const (
 	// keepEntries, or keepEntryBytes of them, are kept in every node's log behind
 	// the checkpoint.
 	keepEntries    = 10_000
-	keepEntryBytes = 8 << 20
+	keepEntryBytes = 32 << 20
 
 	// stopTimeout bounds an orderly stop.
 	stopTimeout = 5 * time.Second
