@@ -21,6 +21,7 @@ type batch struct {
 	events    []*kvpb.Event
 	timers    []Timer
 	arena     arena
+	open      openChanges
 	firstRev  int64      // the first revision that the batch makes
 	revisions []store.TS // of each revision that it has made
 
@@ -53,6 +54,7 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 			return nil, err
 		}
 	}
+	b.closeChanges(0, true)
 	b.meta.index, b.meta.term, b.meta.digest = e.Index, e.Term, b.m.digest.end()
 	b.muts = append(b.muts, store.Mutation{
 		Key: metaKey, Value: appendMeta(b.arena.alloc(metaBytes), &b.meta), TS: store.EndOf(e.Index),
@@ -155,9 +157,7 @@ func (b *batch) commit() {
 	b.meta.revision++
 	b.revisions = append(b.revisions, b.src.ts)
 	b.m.digest.revision(&b.meta, uint64(b.src.ts), b.changes)
-	for first := 0; first < len(b.changes); first += blockChanges {
-		b.writeChanges(first, min(first+blockChanges, len(b.changes)))
-	}
+	b.keepChanges()
 	for sub, v := range b.changes {
 		e := &kvpb.Event{Sub: int64(sub), Last: sub == len(b.changes)-1}
 		if v.deleted {
@@ -168,18 +168,6 @@ func (b *batch) commit() {
 		}
 		b.events = append(b.events, e)
 	}
-}
-
-func (b *batch) writeChanges(from, to int) {
-	block := changeBlock{ts: b.src.ts, last: to == len(b.changes), changes: make([]change, 0, to-from)}
-	size := changeHeaderBytes
-	for _, v := range b.changes[from:to] {
-		block.changes = append(block.changes, change{deleted: v.deleted, expired: v.expired, key: v.key})
-		size += 3 + len(v.key)
-	}
-	key := appendChangeKey(b.arena.alloc(13), b.meta.revision, from/blockChanges)
-	value := appendChangeBlock(b.arena.alloc(size), key, &block)
-	b.muts = append(b.muts, store.Mutation{Key: key, Value: value, TS: b.src.ts})
 }
 
 // rollback undoes what the command wrote.

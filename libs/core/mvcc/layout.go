@@ -14,7 +14,7 @@ import (
 //
 //	'k' | user key                                   record
 //	'c' | length of key 2 | user key | number 4      one chunk of a large value
-//	'r' | revision 8 | block 4                       block of a revision's changes
+//	'r' | last revision 8 | block 4                  changes of revisions
 //	'd' | slot 4                                     remembered message id
 //	'l' | id 8                                       lease
 //	'a' | id 8 | user key                            attachment of a key to a lease
@@ -40,6 +40,8 @@ func appendChunkKey(b, key []byte, n int) []byte {
 	b = binary.BigEndian.AppendUint16(append(b, prefixChunk), uint16(len(key)))
 	return binary.BigEndian.AppendUint32(append(b, key...), uint32(n))
 }
+
+const changeKeyBytes = 1 + 8 + 4
 
 func appendChangeKey(b []byte, revision int64, block int) []byte {
 	b = binary.BigEndian.AppendUint64(append(b, prefixChange), uint64(revision))
@@ -76,7 +78,7 @@ func appendTTLKey(b, key []byte) []byte { return append(append(b, prefixTTL), ke
 
 // decodeChangeKey is the inverse of appendChangeKey.
 func decodeChangeKey(b []byte) (revision int64, block int, err error) {
-	if len(b) != 13 || b[0] != prefixChange {
+	if len(b) != changeKeyBytes || b[0] != prefixChange {
 		return 0, 0, fmt.Errorf("%w: change key %x", store.ErrCorrupt, b)
 	}
 	return int64(binary.BigEndian.Uint64(b[1:])), int(binary.BigEndian.Uint32(b[9:])), nil

@@ -100,7 +100,7 @@ func readMeta(view store.View, index uint64) (meta, error) {
 			m.dedupTail = m.dedupHead
 		}
 		if mutant.Is(mutant.RevisionFromKeys) {
-			if newest, _, _ := readChanges(view, m.revision, 0); len(newest.changes) > 0 && newest.changes[0].deleted {
+			if newest, _ := findChange(view, api.Position{Revision: m.revision}); newest != nil && newest.deleted {
 				m.revision--
 			}
 		}
