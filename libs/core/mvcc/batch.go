@@ -55,6 +55,7 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 		}
 	}
 	b.closeChanges(0, true)
+	b.closeSlots()
 	b.meta.index, b.meta.term, b.meta.digest = e.Index, e.Term, b.m.digest.end()
 	b.muts = append(b.muts, store.Mutation{
 		Key: metaKey, Value: appendMeta(b.arena.alloc(metaBytes), &b.meta), TS: store.EndOf(e.Index),
@@ -75,8 +76,10 @@ func (b *batch) command(c *command.Command, res *Result) error {
 		b.fail(res, e)
 		return nil
 	}
+	var key dedupKey
 	if c.MsgId != "" {
-		if old, found, err := b.recall(c); err != nil {
+		key = b.m.dedup.key(c.Principal, c.MsgId)
+		if old, found, err := b.recall(key, c); err != nil {
 			return err
 		} else if found {
 			if *res = old; !old.Duplicate {
@@ -97,7 +100,7 @@ func (b *batch) command(c *command.Command, res *Result) error {
 		res.Revision = b.meta.revision
 	}
 	if c.MsgId != "" {
-		return b.remember(c, res)
+		return b.remember(key, c, res)
 	}
 	return nil
 }

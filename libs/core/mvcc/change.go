@@ -27,10 +27,6 @@ const (
 	// blockChanges keeps a block of the longest keys within the size of a state
 	// value, and finds the block of a sub by division.
 	blockChanges = 128
-	// A record is closed before it has more than recordChanges changes or
-	// recordBytes bytes, unless it is of one revision.
-	recordChanges = 1024
-	recordBytes   = 32 << 10
 )
 
 // A block of the longest keys fits into a state value.
@@ -103,7 +99,7 @@ func (b *batch) keepChanges() {
 		size += 3 + len(v.key)
 	}
 	o := &b.open
-	if len(all) > blockChanges || o.changes+len(all) > recordChanges || len(o.data)+size > recordBytes {
+	if len(all) > blockChanges || len(o.data)+size > recordBytes {
 		b.closeChanges(0, true)
 	}
 	for from := 0; from < len(all); from += blockChanges {

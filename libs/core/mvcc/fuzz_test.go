@@ -133,25 +133,38 @@ func FuzzMeta(f *testing.F) {
 	})
 }
 
-func FuzzSlot(f *testing.F) {
-	key := appendSlotKey(nil, 3)
-	s := slot{number: 3, principal: "p", msgID: "id", hash: []byte("h")}
-	res := Result{Response: &kvpb.TxnResponse{Revision: 4, Succeeded: true}, Revision: 4}
-	if err := s.setResult(&res, 100); err != nil {
-		f.Fatal(err)
+// someSlots are one plain and one of a transaction.
+func someSlots(t testing.TB) (slots []byte) {
+	for _, res := range []Result{
+		{Response: &kvpb.PutResponse{Revision: 3, Kv: &kvpb.KeyValue{Key: []byte("k"), CreateRevision: 2, ModRevision: 3, Version: 2, Lease: -3}}, Revision: 3},
+		{Response: &kvpb.TxnResponse{Revision: 4, Succeeded: true}, Revision: 4},
+	} {
+		s := slot{principal: "p", msgID: "id", hash: []byte("h")}
+		if err := s.setResult(&res, 100, nil); err != nil {
+			t.Fatal(err)
+		}
+		slots = appendSlot(slots, &s)
 	}
-	f.Add(appendSlot(nil, key, &s))
+	return slots
+}
+
+func FuzzSlots(f *testing.F) {
+	key := appendSlotKey(nil, 3)
+	f.Add(appendSlotRecord(nil, key, someSlots(f)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := decodeSlot(key, sealed(key, b))
-		if err != nil {
-			return
-		}
-		again, err := decodeSlot(key, appendSlot(nil, key, &s))
-		if err != nil || !reflect.DeepEqual(s, again) {
-			t.Fatalf("%+v, then %+v %v", s, again, err)
-		}
-		if res, err := s.result(); err != nil && !errors.Is(err, store.ErrCorrupt) || err == nil && res.Response == nil && res.Err == nil {
-			t.Fatalf("result %+v %v", res, err)
+		slots, err := decodeSlotRecord(key, sealed(key, b))
+		for err == nil && len(slots) > 0 {
+			var s slot
+			if s, slots, err = cutSlot(slots); err != nil {
+				break
+			}
+			again, rest, err := cutSlot(appendSlot(nil, &s))
+			if err != nil || len(rest) > 0 || !reflect.DeepEqual(s, again) {
+				t.Fatalf("%+v, then %+v %x %v", s, again, rest, err)
+			}
+			if res, err := s.result(); err != nil && !errors.Is(err, store.ErrCorrupt) || err == nil && res.Response == nil && res.Err == nil {
+				t.Fatalf("result %+v %v", res, err)
+			}
 		}
 	})
 }
@@ -224,7 +237,7 @@ func TestFlippedBits(t *testing.T) {
 		"chunk":  {appendChunk(nil, chunkKey, 3, []byte("hi")), func(b []byte) error { _, err := decodeChunk(chunkKey, 3, b); return err }},
 		"change": {someChanges().appendTo(nil, changeKey, true), func(b []byte) error { _, _, err := readAgain(changeKey, b); return err }},
 		"meta":   {appendMeta(nil, &meta{index: 1}), func(b []byte) error { _, err := decodeMeta(b); return err }},
-		"slot":   {appendSlot(nil, slotKey, &slot{number: 3, outcome: outcomePut}), func(b []byte) error { _, err := decodeSlot(slotKey, b); return err }},
+		"slot":   {appendSlotRecord(nil, slotKey, someSlots(t)), func(b []byte) error { _, err := decodeSlotRecord(slotKey, b); return err }},
 		"row":    {appendRow(nil, slotKey, []byte("x"), 1, 2), func(b []byte) error { return decodeRow(slotKey, b, make([]uint64, 2), new([]byte)) }},
 		"ttl":    {appendRecord(nil, key, &record{mod: 3, ttl: 100}), func(b []byte) error { _, err := decodeRecord(key, b); return err }},
 	} {

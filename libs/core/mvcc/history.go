@@ -47,7 +47,7 @@ func revisionTS(view store.View, revision int64) (store.TS, error) {
 // not valid any more.
 func findChange(view store.View, at api.Position) (*changeRecord, error) {
 	lower := appendChangeKey(nil, at.Revision, int(at.Sub/blockChanges))
-	upper := appendChangeKey(nil, at.Revision+recordChanges, 0) // a record has no more revisions
+	upper := appendChangeKey(nil, at.Revision+store.MaxCommands, 0) // a record is of one entry
 	it := view.Scan(lower, upper, false)
 	defer it.Close()
 	if !it.Next() {

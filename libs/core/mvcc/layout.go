@@ -15,14 +15,15 @@ import (
 //	'k' | user key                                   record
 //	'c' | length of key 2 | user key | number 4      one chunk of a large value
 //	'r' | last revision 8 | block 4                  changes of revisions
-//	'd' | slot 4                                     remembered message id
+//	'd' | number of the first 8                      remembered message ids
 //	'l' | id 8                                       lease
 //	'a' | id 8 | user key                            attachment of a key to a lease
 //	't' | user key                                   time to live of a key
 //	'm'                                              meta
 //
-// Everything that a command writes has the command's TS, the meta record has
-// the end of its entry.
+// Everything that a command writes has the command's TS, a record that several
+// commands of an entry share that of the last one, the meta record the end of
+// its entry.
 const (
 	prefixKey        = 'k'
 	prefixChunk      = 'c'
@@ -33,6 +34,10 @@ const (
 	prefixTTL        = 't'
 	prefixMeta       = 'm'
 )
+
+// recordBytes is about the size that a record of several revisions, or of
+// several remembered ids, does not exceed.
+const recordBytes = 32 << 10
 
 func appendUserKey(b, key []byte) []byte { return append(append(b, prefixKey), key...) }
 
@@ -48,8 +53,18 @@ func appendChangeKey(b []byte, revision int64, block int) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(block))
 }
 
-func appendSlotKey(b []byte, slot uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, prefixDedup), slot)
+const slotKeyBytes = 1 + 8
+
+func appendSlotKey(b []byte, first uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, prefixDedup), first)
+}
+
+// decodeSlotKey is the inverse of appendSlotKey.
+func decodeSlotKey(b []byte) (first uint64, err error) {
+	if len(b) != slotKeyBytes || b[0] != prefixDedup {
+		return 0, fmt.Errorf("%w: dedup key %x", store.ErrCorrupt, b)
+	}
+	return binary.BigEndian.Uint64(b[1:]), nil
 }
 
 const leaseKeyBytes = 1 + 8
