@@ -21,6 +21,9 @@ type batch struct {
 	events    []*kvpb.Event
 	timers    []Timer
 	arena     arena
+	versions  slab[version]
+	told      slab[toldEvent]
+	puts      slab[putAnswer]
 	open      openChanges
 	firstRev  int64      // the first revision that the batch makes
 	revisions []store.TS // of each revision that it has made
@@ -32,8 +35,22 @@ type batch struct {
 	answer  answer
 }
 
-func newBatch(m *Machine, view store.View) *batch {
+// What every put takes of memory, each in one piece.
+type (
+	toldEvent struct {
+		event kvpb.Event
+		kv    kvpb.KeyValue
+	}
+	putAnswer struct {
+		resp kvpb.PutResponse
+		kv   kvpb.KeyValue
+	}
+)
+
+func newBatch(m *Machine, view store.View, commands int) *batch {
 	return &batch{
+		muts:     make([]store.Mutation, 0, commands+4),
+		events:   make([]*kvpb.Event, 0, commands),
 		m:        m,
 		src:      source{view: view, over: newOverlay()},
 		rows:     rows{view: view},
@@ -162,14 +179,15 @@ func (b *batch) commit() {
 	b.m.digest.revision(&b.meta, uint64(b.src.ts), b.changes)
 	b.keepChanges()
 	for sub, v := range b.changes {
-		e := &kvpb.Event{Sub: int64(sub), Last: sub == len(b.changes)-1}
+		e := b.told.one()
+		e.event.Sub, e.event.Last, e.event.Kv = int64(sub), sub == len(b.changes)-1, &e.kv
 		if v.deleted {
-			e.Expired = v.expired
-			e.Type, e.Kv = kvpb.Event_DELETE, &kvpb.KeyValue{Key: v.key, ModRevision: b.meta.revision}
+			e.event.Type, e.event.Expired = kvpb.Event_DELETE, v.expired
+			e.kv.Key, e.kv.ModRevision = v.key, b.meta.revision
 		} else {
-			e.Kv = v.rec.keyValue(v.key, v.rec.value)
+			v.rec.show(&e.kv, v.key, v.rec.value)
 		}
-		b.events = append(b.events, e)
+		b.events = append(b.events, &e.event)
 	}
 }
 

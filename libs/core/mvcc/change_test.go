@@ -1,6 +1,7 @@
 package mvcc
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -261,4 +262,24 @@ func (p *packed) copied(t *testing.T) *Machine {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// TestMissingChanges: a record that is not there is noticed by whoever asks for
+// its events, first, last or in between.
+func TestMissingChanges(t *testing.T) {
+	for _, last := range []int64{3, 5, 6} {
+		f := newFixture(t)
+		f.apply(putCommand("a", nil), putCommand("b", nil))
+		f.apply(putCommand("a", nil), putCommand("b", nil))
+		f.apply(putCommand("a", nil))
+		if err := f.node.State().Write([]store.Mutation{deletion(appendChangeKey(nil, last, 0), f.Published().TS)}); err != nil {
+			t.Fatal(err)
+		}
+		for after := range int64(6) {
+			_, err := f.Published().Events(EventQuery{After: api.Position{Revision: after}})
+			if errors.Is(err, store.ErrCorrupt) != (after < last) {
+				t.Errorf("the record up to %d is missing: after %d: %v", last, after, err)
+			}
+		}
+	}
 }

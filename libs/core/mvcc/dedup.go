@@ -21,10 +21,11 @@ import (
 type dedup struct {
 	limits limits
 	index  map[dedupKey]uint64
-	ring   []dedupEntry // of the numbers from tail on
-	tail   uint64
-	bytes  int       // counted of the slots in the ring
-	open   openSlots // of the entry being applied
+	ring   []dedupEntry // of number n at n mod its length
+	tail   uint64       // number of the oldest id
+	head   uint64       // number of the next one
+	bytes  int          // counted of all
+	open   openSlots    // of the entry being applied
 	// fresh has the slots of the records that the store does not have yet, by
 	// the number of the first one.
 	fresh   map[uint64][]byte
@@ -48,7 +49,9 @@ type openSlots struct {
 	ts    store.TS // of the last slot
 }
 
-func (d *dedup) head() uint64 { return d.tail + uint64(len(d.ring)) }
+func (d *dedup) len() int { return int(d.head - d.tail) }
+
+func (d *dedup) at(number uint64) *dedupEntry { return &d.ring[number%uint64(len(d.ring))] }
 
 func (d *dedup) key(principal, msgID string) (k dedupKey) {
 	d.keyBuf = binary.BigEndian.AppendUint16(d.keyBuf[:0], uint16(len(principal)))
@@ -59,7 +62,7 @@ func (d *dedup) key(principal, msgID string) (k dedupKey) {
 
 // openDedup reads the window from a view of the state that m describes.
 func openDedup(view store.View, m *meta, l limits) (*dedup, error) {
-	d := &dedup{limits: l, index: map[dedupKey]uint64{}, tail: m.dedupTail, fresh: map[uint64][]byte{}}
+	d := &dedup{limits: l, index: map[dedupKey]uint64{}, tail: m.dedupTail, head: m.dedupTail, fresh: map[uint64][]byte{}}
 	if n := m.dedupHead - m.dedupTail; n > uint64(l.dedupIDs) {
 		return nil, fmt.Errorf("%w: meta record with %d remembered ids, more than %d", store.ErrCorrupt, n, l.dedupIDs)
 	} else if n == 0 {
@@ -81,8 +84,8 @@ func openDedup(view store.View, m *meta, l limits) (*dedup, error) {
 	if err := it.Err(); err != nil {
 		return nil, err
 	}
-	if d.head() != m.dedupHead {
-		return nil, fmt.Errorf("%w: dedup slots end at number %d, not %d", store.ErrCorrupt, d.head(), m.dedupHead)
+	if d.head != m.dedupHead {
+		return nil, fmt.Errorf("%w: dedup slots end at number %d, not %d", store.ErrCorrupt, d.head, m.dedupHead)
 	}
 	return d, nil
 }
@@ -99,8 +102,8 @@ func (d *dedup) load(recordKey, b []byte) error {
 		if s, slots, err = cutSlot(slots); err != nil || first+place < d.tail {
 			continue
 		}
-		if first+place != d.head() {
-			return fmt.Errorf("%w: dedup slot %d where %d comes next", store.ErrCorrupt, first+place, d.head())
+		if first+place != d.head {
+			return fmt.Errorf("%w: dedup slot %d where %d comes next", store.ErrCorrupt, first+place, d.head)
 		}
 		d.add(d.key(s.principal, s.msgID), &s, place)
 	}
@@ -108,19 +111,28 @@ func (d *dedup) load(recordKey, b []byte) error {
 }
 
 func (d *dedup) add(key dedupKey, s *slot, place uint64) {
-	d.index[key] = d.head()
-	d.ring = append(d.ring, dedupEntry{key, uint32(s.counted()), uint32(place)})
-	d.bytes += s.counted()
+	if d.len() == len(d.ring) {
+		was := *d
+		d.ring = make([]dedupEntry, min(max(64, 2*len(d.ring)), d.limits.dedupIDs))
+		for n := d.tail; n < d.head; n++ {
+			*d.at(n) = *was.at(n)
+		}
+	}
+	d.index[key] = d.head
+	*d.at(d.head) = dedupEntry{key, uint32(s.counted()), uint32(place)}
+	d.head, d.bytes = d.head+1, d.bytes+s.counted()
 }
 
-// evict forgets the oldest id, but not the only one. It gives the number of the
-// first slot of its record, and whether that has no other id any more.
-func (d *dedup) evict() (first uint64, done bool) {
-	oldest := d.ring[0]
+// evict forgets the oldest id, and its record if no other id is in it.
+func (b *batch) evict() {
+	d := b.m.dedup
+	oldest := d.at(d.tail)
+	if d.at(d.tail+1).place == 0 {
+		first := d.tail - uint64(oldest.place)
+		b.muts = append(b.muts, deletion(appendSlotKey(b.arena.alloc(slotKeyBytes), first), b.src.ts))
+	}
 	delete(d.index, oldest.key)
-	first, done = d.tail-uint64(oldest.place), d.ring[1].place == 0
-	d.ring, d.bytes, d.tail = d.ring[1:], d.bytes-int(oldest.size), d.tail+1
-	return first, done
+	d.bytes, d.tail = d.bytes-int(oldest.size), d.tail+1
 }
 
 // recall looks for the result of a command that was applied before.
@@ -146,7 +158,7 @@ func (b *batch) recall(key dedupKey, c *command.Command) (res Result, found bool
 
 // slot reads the slot of a number in the window.
 func (d *dedup) slot(view store.View, number uint64) (s slot, err error) {
-	place := uint64(d.ring[number-d.tail].place)
+	place := uint64(d.at(number).place)
 	first := number - place
 	slots, fresh := d.fresh[first]
 	if d.open.count > 0 && d.open.first == first {
@@ -175,7 +187,7 @@ func (d *dedup) slot(view store.View, number uint64) (s slot, err error) {
 // remember adds a command's result to the window and evicts what then is too old.
 func (b *batch) remember(key dedupKey, c *command.Command, res *Result) error {
 	d := b.m.dedup
-	s := slot{number: d.head(), principal: c.Principal, msgID: c.MsgId, hash: c.RequestHash}
+	s := slot{number: d.head, principal: c.Principal, msgID: c.MsgId, hash: c.RequestHash}
 	if err := s.setResult(res, d.limits.dedupResult, d.bodyBuf[:0]); err != nil {
 		return err
 	}
@@ -187,14 +199,15 @@ func (b *batch) remember(key dedupKey, c *command.Command, res *Result) error {
 	if o.count == 0 {
 		o.first = s.number
 	}
+	if d.len() == d.limits.dedupIDs {
+		b.evict()
+	}
 	d.add(key, &s, uint64(o.count))
 	o.data, o.count, o.ts = appendSlot(o.data, &s), o.count+1, b.src.ts
-	for len(d.ring) > d.limits.dedupIDs || d.bytes > d.limits.dedupBytes && len(d.ring) > 1 {
-		if first, done := d.evict(); done {
-			b.muts = append(b.muts, deletion(appendSlotKey(b.arena.alloc(slotKeyBytes), first), b.src.ts))
-		}
+	for d.bytes > d.limits.dedupBytes && d.len() > 1 {
+		b.evict()
 	}
-	b.meta.dedupTail, b.meta.dedupHead = d.tail, d.head()
+	b.meta.dedupTail, b.meta.dedupHead = d.tail, d.head
 	b.m.digest.remembered(&s, d.tail)
 	return nil
 }

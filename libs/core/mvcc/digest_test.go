@@ -127,11 +127,11 @@ func TestDedupLeavesNothingBehind(t *testing.T) {
 		c := putCommand("k", nil)
 		c.MsgId = fmt.Sprint(i)
 		f.apply(c, proto.Clone(c).(*command.Command))
-		if n := f.stateKeys(prefixDedup); n != len(f.dedup.ring) || n != len(f.dedup.index) || len(f.dedup.fresh) > 0 {
-			t.Fatalf("%d slots, %d remembered, %d in the index, %d not cleared", n, len(f.dedup.ring), len(f.dedup.index), len(f.dedup.fresh))
+		if n := f.stateKeys(prefixDedup); n != f.dedup.len() || n != len(f.dedup.index) || len(f.dedup.fresh) > 0 {
+			t.Fatalf("%d slots, %d remembered, %d in the index, %d not cleared", n, f.dedup.len(), len(f.dedup.index), len(f.dedup.fresh))
 		}
 	}
-	if n := len(f.dedup.ring); n < 2 || n > 5 {
+	if n := f.dedup.len(); n < 2 || n > 5 {
 		t.Errorf("%d ids are remembered", n)
 	}
 }
@@ -164,11 +164,13 @@ func BenchmarkApplyPuts(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	value := make([]byte, 256)
+	value, hash := make([]byte, 256), make([]byte, 32)
 	e := Entry{Term: 1}
 	b.ReportAllocs()
 	for i := range b.N {
-		if e.Commands = append(e.Commands, putCommand(fmt.Sprintf("key/%06d", i%100_000), value)); len(e.Commands) < 256 && i < b.N-1 {
+		c := putCommand(fmt.Sprintf("key/%06d", i%100_000), value)
+		c.MsgId, c.RequestHash = fmt.Sprintf("id/%019d", i), hash
+		if e.Commands = append(e.Commands, c); len(e.Commands) < 256 && i < b.N-1 {
 			continue
 		}
 		e.Index++

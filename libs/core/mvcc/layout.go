@@ -143,3 +143,23 @@ func (a *arena) alloc(n int) []byte {
 	a.block = a.block[:start+n]
 	return a.block[start : start : start+n]
 }
+
+// slab hands out values of one type with few allocations. They are never reused.
+type slab[T any] struct {
+	free []T
+	size int // of the last allocation
+}
+
+// slabMax is how many values are allocated at once at most: each keeps the
+// others in memory.
+const slabMax = 64
+
+func (s *slab[T]) one() *T {
+	if len(s.free) == 0 {
+		s.size = min(2*s.size+1, slabMax)
+		s.free = make([]T, s.size)
+	}
+	v := &s.free[0]
+	s.free = s.free[1:]
+	return v
+}

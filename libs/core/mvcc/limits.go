@@ -27,7 +27,7 @@ const (
 // entry does: they are the same on every node, and a version of the program
 // that changes one must tell old entries from new ones.
 type limits struct {
-	dedupIDs    int // remembered ids
+	dedupIDs    int // remembered ids, at least 2
 	dedupBytes  int // slot.counted of all of them together
 	dedupResult int // largest remembered answer
 	deleteKeys  int // keys deleted by one command

@@ -155,7 +155,11 @@ func (m *Machine) apply(entries []Entry) (*Applied, error) {
 		return nil, err
 	}
 	defer view.Close()
-	b := newBatch(m, view)
+	commands := 0
+	for _, e := range entries {
+		commands += len(e.Commands)
+	}
+	b := newBatch(m, view, commands)
 	applied := &Applied{Results: make([][]Result, len(entries))}
 	for i := range entries {
 		if applied.Results[i], err = b.entry(&entries[i]); err != nil {
