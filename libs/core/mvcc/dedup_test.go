@@ -1,6 +1,7 @@
 package mvcc
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kvorum/kvorum/libs/core/command"
+	"github.com/kvorum/kvorum/libs/core/store"
 	"github.com/kvorum/kvorum/libs/core/store/memstore"
 	"google.golang.org/protobuf/proto"
 )
@@ -132,5 +134,23 @@ func (m *Machine) sameSlots(t *testing.T, then map[string]Result) {
 	}
 	if len(records) > 0 {
 		t.Fatalf("records with slots from %v on are missing", records)
+	}
+}
+
+// TestMissingSlots: a machine does not open without one of its records.
+func TestMissingSlots(t *testing.T) {
+	for _, missing := range []uint64{0, 2, 4} {
+		f := newFixture(t)
+		for i := range 3 {
+			a, b := putCommand("k", nil), putCommand("k", nil)
+			a.MsgId, b.MsgId = fmt.Sprint(i, "a"), fmt.Sprint(i, "b")
+			f.apply(a, b)
+		}
+		if err := f.node.State().Write([]store.Mutation{deletion(appendSlotKey(nil, missing), f.Published().TS)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(f.node.State(), 3); !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("opened without the ids from %d on: %v", missing, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package mvcc
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/kvorum/kvorum/libs/core/command"
@@ -54,6 +55,39 @@ func TestDigestIsStable(t *testing.T) {
 	got = fmt.Sprintf("%x", digestOf(t, l, lines(leaseEntries)...))
 	if want := "9e11ec876b0c9df806f2b550a0b2f6668e7835da62bdd744a0f25ee08d72e4a5"; got != want {
 		t.Errorf("digest with leases %s, want %s", got, want)
+	}
+}
+
+// TestEvictionIsStable: which ids are evicted is in the digest, so what an id
+// counts never changes either.
+func TestEvictionIsStable(t *testing.T) {
+	m, err := open(memstore.New(nil).State(), 0, limits{dedupIDs: 40, dedupBytes: 3000, dedupResult: 60, deleteKeys: 100, leaseKeys: 9, answerBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for index := range uint64(60) {
+		e := Entry{Index: index + 1}
+		for n := range 10 {
+			c := putCommand(strings.Repeat("k", 1+(7*int(index)+n)%50), []byte("value"))
+			switch n {
+			case 3:
+				c.GetPut().PrevKv = true
+			case 5:
+				c.GetPut().TtlMillis = 300 * int64(index+1)
+			case 7:
+				c.IfRevision = new(int64)
+			case 8:
+				c = deleteCommand("k", "l")
+			}
+			c.MsgId, c.Principal, c.RequestHash = fmt.Sprint(index, n), strings.Repeat("p", n), make([]byte, index%30)
+			e.Commands = append(e.Commands, c)
+		}
+		if _, err := m.Apply([]Entry{e}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := fmt.Sprintf("%x", m.Published().Digest), "2e4506ccbdd8cb0f09f3e635350a6c7ca6573ff43b6860179ea4a9aa3415bb9d"; got != want {
+		t.Errorf("digest %s, want %s", got, want)
 	}
 }
 
