@@ -101,7 +101,7 @@ func readMeta(view store.View, index uint64) (meta, error) {
 			m.dedupTail = m.dedupHead
 		}
 		if mutant.Is(mutant.RevisionFromKeys) {
-			if newest, _, _ := readChanges(view, m.revision, 0); len(newest.changes) > 0 && newest.changes[0].deleted {
+			if newest, _ := findChange(view, api.Position{Revision: m.revision}); newest != nil && newest.deleted {
 				m.revision--
 			}
 		}
@@ -156,7 +156,11 @@ func (m *Machine) apply(entries []Entry) (*Applied, error) {
 		return nil, err
 	}
 	defer view.Close()
-	b := newBatch(m, view)
+	commands := 0
+	for _, e := range entries {
+		commands += len(e.Commands)
+	}
+	b := newBatch(m, view, commands)
 	applied := &Applied{Results: make([][]Result, len(entries))}
 	for i := range entries {
 		if applied.Results[i], err = b.entry(&entries[i]); err != nil {

@@ -136,7 +136,7 @@ func TestCorruptionIsNoticed(t *testing.T) {
 			t.Errorf("read of %q: %v", key, err)
 		}
 	}
-	damage(appendChangeKey(nil, 2, 0), nil)
+	damage(appendChangeKey(nil, 3, 0), nil)
 	if _, err := f.Published().Range(&kvpb.RangeRequest{Key: []byte("a"), Revision: 2}); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("read of a revision without a change record: %v", err)
 	}

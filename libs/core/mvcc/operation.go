@@ -47,7 +47,8 @@ func (b *batch) putIf(r *kvpb.PutRequest, ifRevision *int64) (*kvpb.PutResponse,
 		}
 	}
 	rec.size = uint32(len(rec.value))
-	resp := &kvpb.PutResponse{}
+	one := b.puts.one()
+	resp := &one.resp
 	if r.PrevKv && exists {
 		if b.answer.take(len(r.Key) + int(prev.size) + kvOverheadBytes); !b.answer.over {
 			if resp.PrevKv, err = b.src.keyValue(r.Key, &prev, true); err != nil {
@@ -59,8 +60,11 @@ func (b *batch) putIf(r *kvpb.PutRequest, ifRevision *int64) (*kvpb.PutResponse,
 		return nil, err
 	}
 	b.keepTTL(r.Key, &prev, &rec)
-	b.write(&version{key: r.Key, ts: b.src.ts, rec: rec}, prev.chunks())
-	resp.Revision, resp.Kv = b.currentRevision(), rec.keyValue(r.Key, nil)
+	v := b.versions.one()
+	v.key, v.ts, v.rec = r.Key, b.src.ts, rec
+	b.write(v, prev.chunks())
+	resp.Revision, resp.Kv = b.currentRevision(), &one.kv
+	rec.show(&one.kv, r.Key, nil)
 	return resp, nil
 }
 
