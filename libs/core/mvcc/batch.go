@@ -53,6 +53,9 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 			return nil, err
 		}
 	}
+	if err := b.writeSegments(e.Index); err != nil {
+		return nil, err
+	}
 	b.meta.index, b.meta.term, b.meta.digest = e.Index, e.Term, b.m.digest.end()
 	b.muts = append(b.muts, store.Mutation{
 		Key: metaKey, Value: appendMeta(b.arena.alloc(metaBytes), &b.meta), TS: store.EndOf(e.Index),
@@ -63,7 +66,7 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 func (b *batch) begin(ts store.TS) {
 	b.src.ts, b.mark, b.changes = ts, len(b.muts), b.changes[:0]
 	b.timed = len(b.timers)
-	b.answer = answer{left: b.m.limits.answerBytes}
+	b.answer = answer{limits: &b.m.limits, left: b.m.limits.answerBytes}
 }
 
 // command applies one command. The error is of the store: what is wrong with
@@ -159,6 +162,7 @@ func (b *batch) commit() {
 		b.writeChanges(first, min(first+blockChanges, len(b.changes)))
 	}
 	for sub, v := range b.changes {
+		b.m.segments.count(v)
 		e := &kvpb.Event{Sub: int64(sub), Last: sub == len(b.changes)-1}
 		if v.deleted {
 			e.Expired = v.expired

@@ -19,6 +19,7 @@ type Machine struct {
 	limits    limits
 	meta      meta // as of the last applied entry
 	dedup     *dedup
+	segments  segments
 	digest    digest
 	trimmed   int64 // there are no change records below this revision
 	failed    error // why nothing can be applied any more
@@ -83,6 +84,9 @@ func open(st store.State, index uint64, l limits) (*Machine, error) {
 		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
 	}
 	if m.dedup, err = openDedup(view, &m.meta, l); err != nil {
+		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
+	}
+	if m.segments, err = openSegments(view); err != nil {
 		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
 	}
 	m.publish()

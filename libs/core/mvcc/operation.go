@@ -175,7 +175,7 @@ func (b *batch) getRange(r *kvpb.RangeRequest) (*kvpb.RangeResponse, error) {
 				return nil, err
 			}
 			defer view.Close()
-			src = &source{view: view}
+			src = &source{view: view, ts: ts}
 		}
 	}
 	resp, err := b.answer.page(src, r)

@@ -54,6 +54,7 @@ type history struct {
 func newHistory(t *testing.T, g *generator, count int) *history {
 	h := &history{g: g, limits: defaultLimits, model: newModel(modelWindow, modelLeaseKeys)}
 	h.limits.dedupIDs, h.limits.leaseKeys, h.limits.events = modelWindow, modelLeaseKeys, 7
+	h.limits.segmentKeys = 4
 	g.model = h.model
 	m, err := open(memstore.New(nil).State(), 0, h.limits)
 	if err != nil {

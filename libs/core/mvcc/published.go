@@ -60,7 +60,7 @@ func (p *Published) source(view store.View, revision int64) (src *source, done f
 	if err != nil {
 		return nil, nil, err
 	}
-	return &source{view: old}, old.Close, nil
+	return &source{view: old, ts: ts}, old.Close, nil
 }
 
 // readAt opens the state as of a revision's TS, which a compaction newer than p
@@ -94,7 +94,7 @@ func (p *Published) Range(r *kvpb.RangeRequest) (*kvpb.RangeResponse, error) {
 	if r.MaxBytes > 0 {
 		bytesMax = int(min(r.MaxBytes, int64(bytesMax)))
 	}
-	page, err := pageOf(src, r, bytesMax)
+	page, err := pageOf(src, r, &p.m.limits, bytesMax)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (p *Published) Txn(r *kvpb.TxnRequest) (*kvpb.TxnResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &reader{p: p, view: view, answer: answer{left: p.m.limits.answerBytes}}
+	o := &reader{p: p, view: view, answer: answer{limits: &p.m.limits, left: p.m.limits.answerBytes}}
 	resp, err := runTxn(o, r, &path)
 	if err == nil && o.answer.over {
 		err = api.Errorf(api.KindTooLarge, "the results have more than %d bytes: give the ranges a limit or max_bytes", p.m.limits.answerBytes)

@@ -15,7 +15,7 @@ import (
 type source struct {
 	view store.View
 	over *overlay // nil: nothing in front
-	ts   store.TS // versions of over after it are not seen
+	ts   store.TS // versions of over after it are not seen; 0 for a view as of the end of an entry
 	buf  []byte   // for state keys
 }
 
