@@ -226,8 +226,7 @@ func (b *batch) writeSegment(g *segment, index uint64) {
 }
 
 // shape splits a segment, or joins it to a neighbour, if its size asks for it.
-// Two neighbours are at least a quarter full on average, unless nothing has
-// changed in either since they became so.
+// Any two neighbours together have at least a quarter of what one may have.
 func (b *batch) shape(g *segment) error {
 	s, full := &b.m.segments, int64(b.m.limits.segmentKeys)
 	if g.keys > full {
@@ -239,8 +238,10 @@ func (b *batch) shape(g *segment) error {
 	before, after := s.around(g)
 	if before != nil && before.keys+g.keys <= full/2 {
 		s.join(before, g)
+		return b.shape(before)
 	} else if after != nil && g.keys+after.keys <= full/2 {
 		s.join(g, after)
+		return b.shape(g)
 	}
 	return nil
 }
