@@ -34,7 +34,7 @@ type batch struct {
 func newBatch(m *Machine, view store.View) *batch {
 	return &batch{
 		m:        m,
-		src:      source{view: view, over: newOverlay()},
+		src:      source{view: view, over: newOverlay(), segments: m.segments.show()},
 		rows:     rows{view: view},
 		meta:     m.meta,
 		firstRev: m.meta.revision + 1,

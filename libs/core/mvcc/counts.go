@@ -1,7 +1,6 @@
 package mvcc
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,6 +25,9 @@ import (
 //
 // A damaged row fails its checksum. One that is whole and wrong is found when
 // its segment is split, which meets its keys, or when it has fewer than none.
+//
+// In memory there are the newest ones of all. A published segment does not change:
+// an entry works on a copy.
 type segment struct {
 	first string
 	keys  int64
@@ -79,7 +81,16 @@ func segmentKeys(words [2]uint64, tail []byte, ts store.TS) (int64, error) {
 // applied since.
 type segments struct {
 	tree    *btree.BTreeG[*segment]
-	touched []*segment // that have an entry
+	shown   *btree.BTreeG[*segment] // a copy of tree to publish; nil: another has to be made
+	touched []*segment              // that have an entry
+}
+
+// show is the segments as they are, for readers.
+func (s *segments) show() *btree.BTreeG[*segment] {
+	if s.shown == nil {
+		s.shown = s.tree.Copy()
+	}
+	return s.shown
 }
 
 // openSegments reads the segments of a view as of the end of an entry.
@@ -138,17 +149,21 @@ func (s *segments) around(g *segment) (before, after *segment) {
 	return before, after
 }
 
-func (s *segments) touch(g *segment) *segmentEntry {
+// touch gives a segment a part in the entry, and returns the one to change.
+func (s *segments) touch(g *segment) *segment {
 	if g.entry == nil {
-		g.entry = &segmentEntry{}
-		s.touched = append(s.touched, g)
+		g = &segment{first: g.first, keys: g.keys, entry: &segmentEntry{}}
+		s.tree.Set(g)
+		s.shown, s.touched = nil, append(s.touched, g)
 	}
-	return g.entry
+	return g
 }
 
 // reshape sets a segment's number of keys for the end of the entry.
-func (s *segments) reshape(g *segment, keys int64) {
-	g.keys, s.touch(g).shaped = keys, true
+func (s *segments) reshape(g *segment, keys int64) *segment {
+	g = s.touch(g)
+	g.keys, g.entry.shaped = keys, true
+	return g
 }
 
 // count brings the segments in line with a change that a command keeps.
@@ -157,9 +172,9 @@ func (s *segments) count(v *version) {
 	if change == 0 {
 		return
 	}
-	g := s.of(v.key)
+	g := s.touch(s.of(v.key))
 	g.keys += change
-	e, command := s.touch(g), uint64(v.ts%store.MaxCommands)
+	e, command := g.entry, uint64(v.ts%store.MaxCommands)
 	if n := len(e.steps); n > 0 && e.steps[n-1].command == command {
 		e.steps[n-1].change += change
 	} else {
@@ -237,20 +252,19 @@ func (b *batch) shape(g *segment) error {
 	}
 	before, after := s.around(g)
 	if before != nil && before.keys+g.keys <= full/2 {
-		s.join(before, g)
-		return b.shape(before)
+		return b.shape(s.join(before, g))
 	} else if after != nil && g.keys+after.keys <= full/2 {
-		s.join(g, after)
-		return b.shape(g)
+		return b.shape(s.join(g, after))
 	}
 	return nil
 }
 
-func (s *segments) join(g, after *segment) {
-	s.reshape(g, g.keys+after.keys)
-	s.reshape(after, 0)
+func (s *segments) join(g, after *segment) *segment {
+	g = s.reshape(g, g.keys+after.keys)
+	after = s.reshape(after, 0)
 	after.entry.gone = true
 	s.tree.Delete(after)
+	return g
 }
 
 // split divides a segment into equal parts of at least half a full one.
@@ -279,7 +293,6 @@ func (b *batch) split(g *segment) error {
 	for n := int64(1); n <= parts; n++ {
 		if n > 1 {
 			g = &segment{first: bounds[n-1]}
-			s.tree.Set(g)
 		}
 		s.reshape(g, met*n/parts-met*(n-1)/parts)
 	}
@@ -325,29 +338,21 @@ type middle struct {
 
 // wholeSegments finds the segments that begin and end in a request's range.
 func (s *source) wholeSegments(key, end []byte) (m middle, err error) {
-	lower, upper := appendSegmentKey(nil, key), []byte{prefixSegment + 1}
-	open := isOpenEnd(end)
-	if !open {
-		upper = append(appendSegmentKey(nil, end), 0) // the one that begins there as well
-	}
-	var words [2]uint64
-	var tail []byte
+	var from, to string
 	var last int64
-	err = scanRows(s.view, lower, upper, words[:], &tail, func(stateKey []byte) (bool, error) {
+	err = s.segmentsFrom(key, end, func(first string, keys int64) {
 		if m.keys += last; !m.found {
-			m.found, m.from = true, bytes.Clone(stateKey[1:])
+			m.found, from = true, first
 		}
-		m.to = append(m.to[:0], stateKey[1:]...)
-		var err error
-		last, err = segmentKeys(words, tail, s.ts)
-		return true, err
+		to, last = first, keys
 	})
 	if err != nil {
 		return middle{}, err
 	}
-	if open {
-		m.keys, m.to = m.keys+last, nil
-	} else if bytes.Equal(m.from, m.to) {
+	m.from = []byte(from)
+	if isOpenEnd(end) {
+		m.keys += last
+	} else if m.to = []byte(to); from == to {
 		return middle{}, nil
 	}
 	if s.over == nil || !m.found {
@@ -359,4 +364,32 @@ func (s *source) wholeSegments(key, end []byte) (m middle, err error) {
 		}
 	}
 	return m, nil
+}
+
+// segmentsFrom calls fn for the segments that begin in a request's range or
+// right behind it, as the view has them.
+func (s *source) segmentsFrom(key, end []byte, fn func(first string, keys int64)) error {
+	open := isOpenEnd(end)
+	if s.segments != nil {
+		behind := string(end)
+		s.segments.Ascend(&segment{first: string(key)}, func(g *segment) bool {
+			in := open || g.first <= behind
+			if in {
+				fn(g.first, g.keys)
+			}
+			return in
+		})
+		return nil
+	}
+	lower, upper := appendSegmentKey(nil, key), []byte{prefixSegment + 1}
+	if !open {
+		upper = append(appendSegmentKey(nil, end), 0)
+	}
+	var words [2]uint64
+	var tail []byte
+	return scanRows(s.view, lower, upper, words[:], &tail, func(stateKey []byte) (bool, error) {
+		keys, err := segmentKeys(words, tail, s.ts)
+		fn(string(stateKey[1:]), keys)
+		return true, err
+	})
 }

@@ -284,3 +284,33 @@ func TestCountsInsideEntry(t *testing.T) {
 func countAll(revision int64) *kvpb.RangeRequest {
 	return &kvpb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, CountOnly: true, Revision: revision}
 }
+
+// TestCountsWhileApplying: what is published keeps its counts while entries are applied.
+func TestCountsWhileApplying(t *testing.T) {
+	l := defaultLimits
+	l.segmentKeys = 8
+	m, err := open(memstore.New(nil).State(), 0, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	for index := range uint64(50) {
+		before := m.Published()
+		go func() {
+			for range 10 {
+				if got, err := before.Range(countAll(0)); err != nil || got.Count != int64(index) {
+					read <- fmt.Errorf("after entry %d: count %d %w", index, got.GetCount(), err)
+					return
+				}
+			}
+			read <- nil
+		}()
+		put := putCommand(fmt.Sprintf("k%02d", index*37%50), nil)
+		if _, err := m.Apply([]Entry{{Index: index + 1, Commands: []*command.Command{put}}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-read; err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -184,7 +184,7 @@ func (m *Machine) publish() {
 	m.published.Store(&Published{
 		Index: m.meta.index, Term: m.meta.term, TS: ts,
 		Revision: m.meta.revision, Compacted: m.meta.compacted, Digest: m.meta.digest,
-		DiscardTS: m.meta.compactedTS, m: m,
+		DiscardTS: m.meta.compactedTS, m: m, segments: m.segments.show(),
 	})
 }
 

@@ -168,7 +168,7 @@ func (b *batch) getRange(r *kvpb.RangeRequest) (*kvpb.RangeResponse, error) {
 		if err != nil {
 			return nil, err
 		}
-		src = &source{view: b.src.view, over: b.src.over, ts: ts}
+		src = &source{view: b.src.view, over: b.src.over, ts: ts, segments: b.src.segments}
 		if before := store.EndOf(b.m.meta.index); ts < before {
 			view, err := b.m.st.Read(ts)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/store"
+	"github.com/tidwall/btree"
 )
 
 // Published is the state as of one applied entry. It does not change and may be
@@ -27,7 +28,8 @@ type Published struct {
 	// which may read revisions that it took.
 	DiscardTS store.TS
 
-	m *Machine
+	m        *Machine
+	segments *btree.BTreeG[*segment]
 }
 
 // open opens the state as of p, or of a newer Published where p's versions are
@@ -47,7 +49,7 @@ func (p *Published) open() (*Published, store.View, error) {
 // the end, if there was no error. view is p's own, for looking up the revision.
 func (p *Published) source(view store.View, revision int64) (src *source, done func(), err error) {
 	if revision == 0 || revision == p.Revision {
-		return &source{view: view}, func() {}, nil
+		return &source{view: view, segments: p.segments}, func() {}, nil
 	}
 	if err := readable(revision, p.Revision, p.Compacted); err != nil {
 		return nil, nil, err
