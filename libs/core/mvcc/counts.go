@@ -83,6 +83,7 @@ type segments struct {
 	tree    *btree.BTreeG[*segment]
 	shown   *btree.BTreeG[*segment] // a copy of tree to publish; nil: another has to be made
 	touched []*segment              // that have an entry
+	pivot   segment
 }
 
 // show is the segments as they are, for readers.
@@ -123,7 +124,8 @@ func openSegments(view store.View) (segments, error) {
 
 // of is the segment of a key.
 func (s *segments) of(key []byte) (found *segment) {
-	s.tree.Descend(&segment{first: string(key)}, func(g *segment) bool {
+	s.pivot.first = string(key)
+	s.tree.Descend(&s.pivot, func(g *segment) bool {
 		found = g
 		return false
 	})
