@@ -52,7 +52,7 @@ func newBatch(m *Machine, view store.View, commands int) *batch {
 		muts:     make([]store.Mutation, 0, commands+4),
 		events:   make([]*kvpb.Event, 0, commands),
 		m:        m,
-		src:      source{view: view, over: newOverlay(), hot: m.hot},
+		src:      source{view: view, over: newOverlay(), hot: m.hot, segments: m.segments.show()},
 		rows:     rows{view: view},
 		meta:     m.meta,
 		firstRev: m.meta.revision + 1,
@@ -73,6 +73,9 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 	}
 	b.closeChanges(0, true)
 	b.closeSlots()
+	if err := b.writeSegments(e.Index); err != nil {
+		return nil, err
+	}
 	b.meta.index, b.meta.term, b.meta.digest = e.Index, e.Term, b.m.digest.end()
 	b.muts = append(b.muts, store.Mutation{
 		Key: metaKey, Value: appendMeta(b.arena.alloc(metaBytes), &b.meta), TS: store.EndOf(e.Index),
@@ -83,7 +86,7 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 func (b *batch) begin(ts store.TS) {
 	b.src.ts, b.mark, b.changes = ts, len(b.muts), b.changes[:0]
 	b.timed = len(b.timers)
-	b.answer = answer{left: b.m.limits.answerBytes}
+	b.answer = answer{limits: &b.m.limits, left: b.m.limits.answerBytes}
 }
 
 // command applies one command. The error is of the store: what is wrong with
@@ -181,6 +184,8 @@ func (b *batch) commit() {
 	for sub, v := range b.changes {
 		e := b.told.one()
 		e.event.Sub, e.event.Last, e.event.Kv = int64(sub), sub == len(b.changes)-1, &e.kv
+		b.m.segments.count(v)
+		e := &kvpb.Event{Sub: int64(sub), Last: sub == len(b.changes)-1}
 		if v.deleted {
 			e.event.Type, e.event.Expired = kvpb.Event_DELETE, v.expired
 			e.kv.Key, e.kv.ModRevision = v.key, b.meta.revision

@@ -19,11 +19,12 @@ import (
 //	'l' | id 8                                       lease
 //	'a' | id 8 | user key                            attachment of a key to a lease
 //	't' | user key                                   time to live of a key
+//	'n' | user key                                   segment of live keys that begins there
 //	'm'                                              meta
 //
 // Everything that a command writes has the command's TS, a record that several
 // commands of an entry share that of the last one, the meta record the end of
-// its entry.
+// its entry, segments as counts.go tells.
 const (
 	prefixKey        = 'k'
 	prefixChunk      = 'c'
@@ -32,6 +33,7 @@ const (
 	prefixLease      = 'l'
 	prefixAttachment = 'a'
 	prefixTTL        = 't'
+	prefixSegment    = 'n'
 	prefixMeta       = 'm'
 )
 
@@ -90,6 +92,10 @@ func attachmentBounds(id int64) (lower, upper []byte) {
 }
 
 func appendTTLKey(b, key []byte) []byte { return append(append(b, prefixTTL), key...) }
+
+func appendSegmentKey[K string | []byte](b []byte, key K) []byte {
+	return append(append(b, prefixSegment), key...)
+}
 
 // decodeChangeKey is the inverse of appendChangeKey.
 func decodeChangeKey(b []byte) (revision int64, block int, err error) {

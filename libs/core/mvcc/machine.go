@@ -19,6 +19,7 @@ type Machine struct {
 	limits    limits
 	meta      meta // as of the last applied entry
 	dedup     *dedup
+	segments  segments
 	digest    digest
 	hot       *hot
 	trimmed   int64 // there are no change records below this revision
@@ -84,6 +85,9 @@ func open(st store.State, index uint64, l limits) (*Machine, error) {
 		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
 	}
 	if m.dedup, err = openDedup(view, &m.meta, l); err != nil {
+		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
+	}
+	if m.segments, err = openSegments(view); err != nil {
 		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
 	}
 	m.publish()
@@ -186,7 +190,7 @@ func (m *Machine) publish() {
 	m.published.Store(&Published{
 		Index: m.meta.index, Term: m.meta.term, TS: ts,
 		Revision: m.meta.revision, Compacted: m.meta.compacted, Digest: m.meta.digest,
-		DiscardTS: m.meta.compactedTS, m: m,
+		DiscardTS: m.meta.compactedTS, m: m, segments: m.segments.show(),
 	})
 }
 

@@ -172,14 +172,14 @@ func (b *batch) getRange(r *kvpb.RangeRequest) (*kvpb.RangeResponse, error) {
 		if err != nil {
 			return nil, err
 		}
-		src = &source{view: b.src.view, over: b.src.over, ts: ts}
+		src = &source{view: b.src.view, over: b.src.over, ts: ts, segments: b.src.segments}
 		if before := store.EndOf(b.m.meta.index); ts < before {
 			view, err := b.m.st.Read(ts)
 			if err != nil {
 				return nil, err
 			}
 			defer view.Close()
-			src = &source{view: view}
+			src = &source{view: view, ts: ts}
 		}
 	}
 	resp, err := b.answer.page(src, r)

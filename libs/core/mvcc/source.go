@@ -8,6 +8,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/store"
+	"github.com/tidwall/btree"
 )
 
 // source reads user keys as of one TS: from a view of the store and, in front
@@ -16,8 +17,10 @@ type source struct {
 	view store.View
 	over *overlay // nil: nothing in front
 	hot  *hot     // as of view; nil: none
-	ts   store.TS // versions of over after it are not seen
+	ts   store.TS // versions of over after it are not seen; 0 for a view as of the end of an entry
 	buf  []byte   // for state keys
+	// segments are those of view, nil where its rows have to tell.
+	segments *btree.BTreeG[*segment]
 }
 
 // get reads the record of a key, without the chunks of its value. What it
