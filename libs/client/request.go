@@ -65,6 +65,9 @@ func (c *Client) do(ctx context.Context, r request) (*nats.Msg, error) {
 		if !f.again {
 			return nil, settle(r, f.err, unknown)
 		}
+		if f.pause == 0 {
+			c.link.doubt()
+		}
 		if ctx.Err() != nil || f.pause > 0 && !pause.sleep(ctx, f.pause) {
 			return nil, withCause(expired(r, f.err, unknown), ctx)
 		}
