@@ -115,15 +115,15 @@ func clientOptions(cfg ClientConfig) (opts *server.Options, password string, err
 // addClientAccounts defines who may connect and do what.
 func addClientAccounts(opts *server.Options, public bool, password string) error {
 	kv, feed := server.NewAccount(accountKV), server.NewAccount(accountFeed)
-	if err := mapUnknown(kv); err != nil {
-		return fmt.Errorf("map unknown operations: %w", err)
-	}
 	opts.Accounts = []*server.Account{kv, feed, server.NewAccount(accountSystem)}
 	opts.Users = []*server.User{
 		internalUser(userService, password, kv),
 		internalUser(userInternal, password, feed),
 	}
 	if public {
+		if err := mapUnknown(kv); err != nil {
+			return fmt.Errorf("map unknown operations: %w", err)
+		}
 		opts.Users = append(opts.Users, &server.User{
 			Username: userAnonymous, Account: kv, Permissions: anonymousPermissions(),
 		})
@@ -141,7 +141,7 @@ func anonymousPermissions() *server.Permissions {
 			api.SubjectWatch + ">", "kvtail.>", api.SubjectProgress, api.SubjectProgress + ".>",
 			"$SYS.>", "_R_.>", "$GR.>",
 		}},
-		Subscribe: &server.SubjectPermission{Deny: []string{"kv.>", SubjectUnknown + ">"}},
+		Subscribe: &server.SubjectPermission{Deny: []string{"kv.>", SubjectUnknown + ">", subjectHere + ">"}},
 	}
 }
 
@@ -167,6 +167,36 @@ func (b *ClientBus) connect(user string) (*nats.Conn, error) {
 	}
 	b.conns = append(b.conns, nc)
 	return nc, nil
+}
+
+// Here is what stands before the subject of a request that AnswerHere keeps in
+// this process.
+func (b *ClientBus) Here() string { return fmt.Sprintf("%s%x.", subjectHere, b.cfg.Name) }
+
+// AnswerHere has the server take requests on the subjects, which are those of
+// known operations, that its own clients publish to this process, on Here() +
+// subject, instead of to any subscriber anywhere; or, if on is false, no longer.
+// Requests of other servers' clients stay as they are.
+//
+// The process must have subscribed to Here() + subject and flushed that before,
+// and must still answer what arrives there afterwards: a request that the server
+// is just looking at may follow.
+func (b *ClientBus) AnswerHere(subjects []string, on bool) error {
+	acc, err := b.server.srv.LookupAccount(accountKV)
+	if err != nil {
+		return fmt.Errorf("client bus: %w", err)
+	}
+	here := ""
+	if on {
+		here = b.Here()
+	}
+	for _, subject := range subjects {
+		// A mapping that is there already is exchanged in its place.
+		if err := acc.AddMapping(subject, here+subject); err != nil {
+			return fmt.Errorf("client bus: map %s: %w", subject, err)
+		}
+	}
+	return nil
 }
 
 // URL is where clients connect, nats://host:port.

@@ -26,6 +26,7 @@ type service struct {
 
 	mu     sync.Mutex
 	reads  []*nats.Subscription // while its state keeps up
+	here   bool                 // its own server's clients are answered here
 	writes []*nats.Subscription // while this node takes writes
 	leads  []*nats.Subscription // while it serves as leader
 }
@@ -33,6 +34,9 @@ type service struct {
 // start subscribes to what every node answers.
 func (s *service) start() error {
 	if err := s.follow(replica.Role{}, false, true); err != nil {
+		return err
+	}
+	if err := s.listenHere(); err != nil {
 		return err
 	}
 	if _, err := s.listen(s.conn, api.SubjectStatus, queueNodes, s.node.serveStatus); err != nil {
@@ -68,6 +72,47 @@ func (s *service) subscribe(op operation) (subs []*nats.Subscription, err error)
 	return subs, nil
 }
 
+// anyNode are the subjects that any node answers.
+func anyNode() (subjects []string) {
+	for _, op := range operations() {
+		if !op.leader {
+			subjects = append(subjects, op.subjects...)
+		}
+	}
+	return subjects
+}
+
+// listenHere subscribes to the requests of this server's own clients that any
+// node answers. The subscriptions stay: it is answerHere that sends requests to
+// them or not.
+func (s *service) listenHere() error {
+	here := s.node.clients.Here()
+	for _, op := range operations() {
+		if op.leader {
+			continue
+		}
+		for _, subject := range op.subjects {
+			_, err := s.listen(s.conn, here+subject, "", func(m *nats.Msg) {
+				m.Subject = m.Subject[len(here):]
+				s.node.handle(op, m, false)
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return s.conn.Flush() // the server knows of them before it sends anything there
+}
+
+// answerHere has this server's own clients answered by this node, or by any.
+func (s *service) answerHere(on bool) error {
+	if s.here == on {
+		return nil
+	}
+	s.here = on
+	return s.node.clients.AnswerHere(anyNode(), on)
+}
+
 // unknown answers a request that is on no operation's subject.
 func (s *service) unknown(m *nats.Msg) {
 	name := m.Subject[len(natsbus.SubjectUnknown):]
@@ -81,6 +126,10 @@ func (s *service) unknown(m *nats.Msg) {
 func (s *service) follow(role replica.Role, settled, answersReads bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Without a leader another node may know one.
+	if err := s.answerHere(answersReads && role.Leader != 0); err != nil {
+		return err
+	}
 	reads := func() ([]*nats.Subscription, error) { return s.subscribeAll(false) }
 	if err := s.toggle(&s.reads, answersReads, reads); err != nil {
 		return err
@@ -257,6 +306,12 @@ func matches(pattern, subject string) bool {
 
 // drain unsubscribes and waits until the requests that had arrived are handled.
 func (s *service) drain(ctx context.Context) error {
+	s.mu.Lock()
+	err := s.answerHere(false)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	done := make(chan struct{})
 	s.conn.SetClosedHandler(func(*nats.Conn) { close(done) })
 	if err := s.conn.Drain(); err != nil {

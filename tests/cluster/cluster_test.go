@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/client"
 	"github.com/kvorum/kvorum/tests/harness"
@@ -263,6 +265,32 @@ func TestLostQuorum(t *testing.T) {
 	})
 	if kv, err := cl.Get(ctx, "/a"); err != nil || string(kv.Value) != "3" {
 		t.Errorf("after the quorum is back: %q %v", kv.Value, err)
+	}
+}
+
+// A read is answered by the node that the client is connected to.
+func TestReadsStayWithTheClientsNode(t *testing.T) {
+	c := harness.Start(t, harness.Options{})
+	ctx := bounded(t)
+	who := func(nc *nats.Conn, subject string) string {
+		m, err := nc.RequestWithContext(ctx, subject, nil)
+		if err != nil {
+			return err.Error()
+		}
+		return m.Header.Get(api.HeaderNode)
+	}
+	for i, n := range c.Nodes {
+		nc := c.ClientOf(i).Conn()
+		for _, subject := range []string{"kv.get.a", "kv.list", "kv.list.a", "kv.range", "kv.elect.leader"} {
+			c.Until("it answers on "+subject+" itself, always", func(context.Context) bool {
+				for range 20 {
+					if who(nc, subject) != n.Name {
+						return false
+					}
+				}
+				return true
+			})
+		}
 	}
 }
 
