@@ -55,6 +55,9 @@ const (
 	// keepEntries are kept in every node's log behind the checkpoint.
 	keepEntries = 10_000
 
-	// stopTimeout bounds an orderly stop.
+	// stopTimeout bounds an orderly stop. A node that stops goes on answering
+	// until nothing has come for quietFor, for lingerMax at most.
 	stopTimeout = 5 * time.Second
+	quietFor    = 50 * time.Millisecond
+	lingerMax   = time.Second
 )
