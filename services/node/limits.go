@@ -57,6 +57,9 @@ const (
 	keepEntries    = 10_000
 	keepEntryBytes = 32 << 20
 
-	// stopTimeout bounds an orderly stop.
+	// stopTimeout bounds an orderly stop. A node that stops goes on answering
+	// until nothing has come for quietFor, for lingerMax at most.
 	stopTimeout = 5 * time.Second
+	quietFor    = 50 * time.Millisecond
+	lingerMax   = time.Second
 )

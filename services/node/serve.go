@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -17,7 +18,9 @@ import (
 
 // service holds the subscriptions of a node. Interest is leadership: the
 // subjects of writes have a subscriber where the leader is, so that a request
-// reaches it in one hop from anywhere.
+// reaches it in one hop from anywhere. Besides, each node's server sends its own
+// clients' writes to the node that it takes for the leader, and nowhere else: a
+// leader that hangs keeps its subscriptions until its connections are cut.
 type service struct {
 	node  *Node
 	conn  *nats.Conn // account of the clients
@@ -25,12 +28,19 @@ type service struct {
 
 	mu     sync.Mutex
 	reads  []*nats.Subscription // while its state keeps up
+	// readsAt and writesAt are where its own server's clients are answered, the
+	// name of a node or empty for any.
+	readsAt, writesAt string
+	leaving           bool
 	writes []*nats.Subscription // while this node takes writes
 	leads  []*nats.Subscription // while it serves as leader
 }
 
 // start subscribes to what every node answers.
 func (s *service) start() error {
+	if err := s.listenHere(); err != nil {
+		return err
+	}
 	if err := s.follow(replica.Role{}, false, true); err != nil {
 		return err
 	}
@@ -67,6 +77,55 @@ func (s *service) subscribe(op operation) (subs []*nats.Subscription, err error)
 	return subs, nil
 }
 
+// listenHere subscribes to what servers send to this node alone. The
+// subscriptions stay: answerAt sends requests to them or not.
+func (s *service) listenHere() error {
+	here := natsbus.At(s.node.cfg.Name)
+	for _, op := range operations() {
+		for _, subject := range op.subjects {
+			_, err := s.listen(s.conn, here+subject, "", func(m *nats.Msg) {
+				m.Subject = m.Subject[len(here):]
+				s.node.handle(op, m, false)
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return s.conn.Flush() // the server knows of them before it sends anything there
+}
+
+// answerAt has this server's own clients answered by one node, or by any: their
+// writes, or their reads. at is what holds now.
+func (s *service) answerAt(at *string, node string, leader bool) error {
+	if *at == node {
+		return nil
+	}
+	*at = node
+	var subjects []string
+	for _, op := range operations() {
+		if op.leader == leader {
+			subjects = append(subjects, op.subjects...)
+		}
+	}
+	return s.node.clients.AnswerAt(subjects, node)
+}
+
+// direct decides where this server's own clients are answered. A node that knows
+// of no leader, or of one that has not shown yet that it can commit, takes their
+// writes itself, to hold them for it or to pass them on. Reads are better asked
+// of a node that may know a leader.
+func (s *service) direct(role replica.Role, settled, answersReads bool) error {
+	reads, writes := "", s.node.cfg.Name
+	if answersReads && role.Leader != 0 && !s.leaving {
+		reads = s.node.cfg.Name
+	}
+	if settled {
+		writes = s.node.name(role.Leader)
+	}
+	return errors.Join(s.answerAt(&s.readsAt, reads, false), s.answerAt(&s.writesAt, writes, true))
+}
+
 // unknown answers a request that is on no operation's subject.
 func (s *service) unknown(m *nats.Msg) {
 	name := m.Subject[len(natsbus.SubjectUnknown):]
@@ -80,6 +139,9 @@ func (s *service) unknown(m *nats.Msg) {
 func (s *service) follow(role replica.Role, settled, answersReads bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.direct(role, settled, answersReads); err != nil {
+		return err
+	}
 	reads := func() ([]*nats.Subscription, error) { return s.subscribeAll(false) }
 	if err := s.toggle(&s.reads, answersReads, reads); err != nil {
 		return err
@@ -134,6 +196,7 @@ func (s *service) subscribeLeader() (subs []*nats.Subscription, err error) {
 
 // newRequest wraps a message that is to be answered.
 func (n *Node) newRequest(m *nats.Msg, endpoint string) *request {
+	n.responder.taken.Add(1)
 	return &request{msg: m, endpoint: endpoint, began: time.Now(), deadline: n.clock() + int64(requestTimeout), out: &n.responder}
 }
 
@@ -235,6 +298,15 @@ func matches(pattern, subject string) bool {
 		return len(subject) > stem && subject[:stem] == pattern[:stem]
 	}
 	return pattern == subject
+}
+
+// leave has the requests of this server's own clients answered elsewhere, as far
+// as that is possible.
+func (s *service) leave() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = true
+	return s.answerAt(&s.readsAt, "", false)
 }
 
 // drain unsubscribes and waits until the requests that had arrived are handled.

@@ -182,10 +182,9 @@ func (b *batch) commit() {
 	b.m.digest.revision(&b.meta, uint64(b.src.ts), b.changes)
 	b.keepChanges()
 	for sub, v := range b.changes {
+		b.m.segments.count(v)
 		e := b.told.one()
 		e.event.Sub, e.event.Last, e.event.Kv = int64(sub), sub == len(b.changes)-1, &e.kv
-		b.m.segments.count(v)
-		e := &kvpb.Event{Sub: int64(sub), Last: sub == len(b.changes)-1}
 		if v.deleted {
 			e.event.Type, e.event.Expired = kvpb.Event_DELETE, v.expired
 			e.kv.Key, e.kv.ModRevision = v.key, b.meta.revision

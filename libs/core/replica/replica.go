@@ -44,6 +44,7 @@ type Replica struct {
 
 	now      int64
 	nextTick int64
+	silence  int     // ticks since a leader of this term was heard
 	applied  entryID // last entry whose effects are readable
 
 	proposals proposals
@@ -125,6 +126,7 @@ func (r *Replica) Advance(now int64) {
 	if !r.disk.silent {
 		r.maybeCampaign()
 		if now >= r.nextTick && !r.cfg.Replaced {
+			r.checkLeader()
 			r.rn.Tick()
 		}
 	}
@@ -165,6 +167,9 @@ func (r *Replica) Receive(from uint64, msgs []*raftpb.Message) {
 		if m.GetFrom() != from || m.GetTo() != r.cfg.ID || raft.IsLocalMsg(t) ||
 			t == raftpb.MsgProp || t == raftpb.MsgSnap || r.deaf(m) {
 			continue
+		}
+		if (t == raftpb.MsgHeartbeat || t == raftpb.MsgApp) && m.GetTerm() >= r.role.Term {
+			r.silence = 0
 		}
 		r.step(m)
 	}
