@@ -17,6 +17,13 @@ import (
 // bound is lost and read again from the history.
 const watchMessages = 8192
 
+// sharedEvents is how many events are kept as readers were given them,
+// sharedBytes bounds their values.
+const (
+	sharedEvents = 128
+	sharedBytes  = 4 << 10
+)
+
 // listener gives the watches of a client what its connection hears for them.
 // Watches of the same scope share its subscriptions: each message crosses the
 // network and is decoded once. Everything comes through one channel, which keeps
@@ -26,6 +33,7 @@ type listener struct {
 	nc       *nats.Conn
 	messages chan *nats.Msg
 	stop     chan struct{}
+	given    [sharedEvents]atomic.Pointer[shared] // by revision
 
 	mu       sync.Mutex // before that of a Watcher
 	progress *nats.Subscription
@@ -41,14 +49,12 @@ type topic struct {
 	events, tail *nats.Subscription
 	dropped      int        // messages that did not fit, as last seen
 	watches      []*Watcher // each knows its place
-	// newest is the last event that a reader was given alone: those that are
-	// given it next share it.
-	newest atomic.Pointer[shared]
 }
 
+// shared is an event that is all of its revision, as readers are given it.
 type shared struct {
 	from   *kvpb.Event
-	events []Event // one
+	events []Event
 }
 
 // listen adds a watch to the listener, and begins one for the first watch.
@@ -117,7 +123,7 @@ func (l *listener) add(w *Watcher) error {
 		}
 		l.topics[t.subject], l.subs[t.events], l.subs[t.tail] = t, t, t
 	}
-	w.topic, w.place = t, len(t.watches)
+	w.listener, w.topic, w.place = l, t, len(t.watches)
 	t.watches = append(t.watches, w)
 	return nil
 }
@@ -223,15 +229,18 @@ func increased(seen *int, subs ...*nats.Subscription) bool {
 	return sum != before
 }
 
-// revision is what a reader is given. Readers of the same event share it.
-func (t *topic) revision(r watchstate.Revision) Revision {
-	if len(r.Events) > 1 {
+// revision is what a reader is given. Readers of one event, who are at it at
+// about the same time, share it.
+func (l *listener) revision(r watchstate.Revision) Revision {
+	e := r.Events[0]
+	if len(r.Events) > 1 || len(e.GetKv().GetValue()) > sharedBytes {
 		return revisionOf(r)
 	}
-	s := t.newest.Load()
-	if s == nil || s.from != r.Events[0] {
-		s = &shared{r.Events[0], revisionOf(r).Events}
-		t.newest.Store(s)
+	at := &l.given[r.Revision%sharedEvents]
+	s := at.Load()
+	if s == nil || s.from != e {
+		s = &shared{e, revisionOf(r).Events}
+		at.Store(s)
 	}
 	return Revision{Revision: r.Revision, Events: s.events}
 }

@@ -55,16 +55,17 @@ var (
 // ErrCompacted, when the changes that are next were compacted before they could
 // be read.
 type Watcher struct {
-	c      *Client
-	span   Span
-	scope  watchstate.Scope
-	topic  *topic // with place, the listener's
-	place  int
-	ctx    context.Context // its user's, until it ends
-	cancel context.CancelFunc
-	joined chan struct{} // closed when it is known where the watch begins
-	done   chan struct{} // closed when it is gone
-	wakeup chan struct{} // holds one, for one of the waiting readers
+	c        *Client
+	span     Span
+	scope    watchstate.Scope
+	listener *listener
+	topic    *topic // with place, the listener's
+	place    int
+	ctx      context.Context // its user's, until it ends
+	cancel   context.CancelFunc
+	joined   chan struct{} // closed when it is known where the watch begins
+	done     chan struct{} // closed when it is gone
+	wakeup   chan struct{} // holds one, for one of the waiting readers
 
 	mu      sync.Mutex
 	state   *watchstate.State
@@ -141,7 +142,7 @@ func (w *Watcher) Next(ctx context.Context) (Revision, error) {
 		if r, ok := w.state.Pop(); ok {
 			w.plan()
 			w.unlock()
-			return w.topic.revision(r), nil
+			return w.listener.revision(r), nil
 		}
 		w.waiting++
 		w.mu.Unlock()
