@@ -71,18 +71,22 @@ func (n *node) lead(term uint64) {
 	n.grants.Lead(term, time.Now().UnixNano())
 }
 
-// commit adds a revision that puts the keys.
-func (n *node) commit(keys ...string) {
+// commit adds a revision that puts the keys, and gives its number.
+func (n *node) commit(keys ...string) int64 { return n.commitMore(0, keys...) }
+
+// commitMore is commit with so many bytes more in each value.
+func (n *node) commitMore(bytes int, keys ...string) int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.revision++
 	for i, key := range keys {
 		n.events = append(n.events, &kvpb.Event{Sub: int64(i), Last: i == len(keys)-1, Kv: &kvpb.KeyValue{
-			Key: []byte(key), Value: fmt.Appendf(nil, "%s at %d", key, n.revision),
+			Key: []byte(key), Value: append(fmt.Appendf(nil, "%s at %d", key, n.revision), make([]byte, bytes)...),
 			CreateRevision: n.revision, ModRevision: n.revision, Version: 1}})
 	}
 	close(n.changed)
 	n.changed = make(chan struct{})
+	return n.revision
 }
 
 func (n *node) compact(revision int64) {
