@@ -37,6 +37,7 @@ type node struct {
 	changed   chan struct{} // closed and replaced on a commit
 	grants    grant.Leader
 	asked     map[string]int // requests for the grant of each replica, by name
+	polls     int            // of the feed, that wait
 }
 
 func startNode(t testing.TB) *node {
@@ -131,11 +132,13 @@ func (n *node) poll(m *nats.Msg) {
 			return
 		}
 		if len(resp.Events) == 0 && timeout != nil {
+			n.waits(1)
 			select {
 			case <-next:
 			case <-timeout:
 				timeout = nil
 			}
+			n.waits(-1)
 			continue
 		}
 		body, err := proto.Marshal(resp)
@@ -180,16 +183,27 @@ func (n *node) holds() string {
 	return n.grants.Holder(time.Now().UnixNano())
 }
 
-// follows waits until a replica has asked for the grant several times since.
-func (n *node) follows(name string) {
+func (n *node) waits(more int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.polls += more
+}
+
+// followed waits until so many replicas wait for the next page of the feed.
+func (n *node) followed(replicas int) {
 	n.t.Helper()
-	count := func() int {
+	eventually(n.t, fmt.Sprint(replicas, " follow"), func() bool {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		return n.asked[name]
-	}
-	before := count()
-	eventually(n.t, name+" follows", func() bool { return count() > before+5 })
+		return n.polls == replicas
+	})
+}
+
+// asks is how often a replica has asked for the grant.
+func (n *node) asks(name string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked[name]
 }
 
 func position(e *kvpb.Event) api.Position {
