@@ -217,6 +217,19 @@ func (t *topic) give(message func(*watchstate.State)) {
 	}
 }
 
+// begin begins a question and the same one of all others that have it.
+func (l *listener) begin(first asked) []asked {
+	list := []asked{first}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range first.w.topic.watches {
+		if a, ok := w.begin(&first); ok {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
 // increased tells that subscriptions lost messages since it was last asked.
 func increased(seen *int, subs ...*nats.Subscription) bool {
 	sum := 0

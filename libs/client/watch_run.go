@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -99,20 +100,56 @@ func (a *asker) stop() {
 	}
 }
 
+// asked is a question of a watch.
+type asked struct {
+	w        *Watcher
+	question watchstate.Question
+}
+
 // ask asks the state's question, if it still has one, and gives it the answer.
+// What made all others ask as well is asked for all of them at once.
 func (w *Watcher) ask() {
-	w.mu.Lock()
-	w.asker.stop()
-	q, ok := w.state.Question()
-	if !ok || w.asker.busy || w.err != nil {
-		w.mu.Unlock()
+	first, ok := w.begin(nil)
+	if !ok {
 		return
 	}
+	list, ctx := []asked{first}, w.ctx
+	if first.question.Herd {
+		list, ctx = w.listener.begin(first), w.listener.link.closed
+	}
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	answer, err := w.c.history(ctx, w.span, first.question.Since, nil)
+	for _, a := range list {
+		a.w.finish(a.question, answer, err)
+	}
+}
+
+// begin takes the state's question, if it has one: the same as another's, if
+// there is another.
+func (w *Watcher) begin(other *asked) (a asked, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if other == nil {
+		w.asker.stop()
+	}
+	q, ok := w.state.Question()
+	if !ok || w.asker.busy || w.err != nil || other != nil && !w.asksFor(q, other) {
+		return asked{}, false
+	}
+	w.asker.stop()
 	w.asker.busy = true
-	w.mu.Unlock()
-	ctx, cancel := context.WithTimeout(w.ctx, askPatience)
-	answer, err := w.c.history(ctx, w.span, q.Since, nil)
-	cancel()
+	return asked{w, q}, true
+}
+
+func (w *Watcher) asksFor(q watchstate.Question, other *asked) bool {
+	a, b := q.Since, other.question.Since
+	return (a == nil) == (b == nil) && (a == nil || *a == *b) &&
+		bytes.Equal(w.span.key, other.w.span.key) && bytes.Equal(w.span.end, other.w.span.end)
+}
+
+// finish gives the state what its question has led to.
+func (w *Watcher) finish(q watchstate.Question, answer *kvpb.HistoryResponse, err error) {
 	w.mu.Lock()
 	w.asker.busy, w.asker.failed = false, err != nil
 	if w.err == nil {

@@ -2,6 +2,7 @@ package watch_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/client"
 )
 
@@ -178,6 +180,50 @@ func TestReconnect(t *testing.T) {
 			reads(t, w, 2*i+1, 2*i+2, "/x")
 		}
 	}
+}
+
+// What all watches of a client ask at the same time is asked once.
+func TestOneQuestion(t *testing.T) {
+	n := startWatching(t)
+	var list []*client.Watcher
+	for range 100 {
+		list = append(list, n.watch(t, client.Key("/x")))
+	}
+	other := dial(t, n.node)
+	progress := make(chan *nats.Msg, 100)
+	if _, err := other.ChanSubscribe(api.SubjectProgress, progress); err != nil {
+		t.Fatal(err)
+	}
+	before := questions(t, other)
+	if err := n.nc.ForceReconnect(); err != nil {
+		t.Fatal(err)
+	}
+	last := n.commit("/x")
+	for _, w := range list {
+		reads(t, w, last, last, "/x")
+	}
+	for range 5 {
+		<-progress
+	}
+	if asked := questions(t, other) - before; asked == 0 || asked > len(list)/2 {
+		t.Errorf("%d questions of %d watches", asked, len(list))
+	}
+}
+
+// questions is how many requests for the history were answered.
+func questions(t testing.TB, nc *nats.Conn) int {
+	t.Helper()
+	var stats struct {
+		Endpoints []struct {
+			Name     string
+			Requests int `json:"num_requests"`
+		}
+	}
+	m := ask(t, nc, "$SRV.STATS.kvorum-watch", "", nil)
+	if err := json.Unmarshal(m.Data, &stats); err != nil || stats.Endpoints[0].Name != "history" {
+		t.Fatalf("%s %v", m.Data, err)
+	}
+	return stats.Endpoints[0].Requests
 }
 
 // What several readers of a watch get together is everything once.
