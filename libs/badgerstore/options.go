@@ -16,6 +16,7 @@ type options struct {
 	tuning
 	minFreeBytes uint64
 	logger       *slog.Logger
+	verification *verification
 }
 
 // tuning is what the tests vary; zero fields take the values of newOptions.
@@ -24,6 +25,7 @@ type tuning struct {
 	tailBytes    uint64 // of the cache of recent log entries
 	partBytes    int    // of one transaction of the log
 	truncateStep int    // entries in one transaction of a truncation
+	atOnceBytes  int64  // of tables that Open verifies
 }
 
 // shape is how one database holds its data.
@@ -51,6 +53,7 @@ func newOptions(cfg Config) options {
 	orElse(&o.tailBytes, 8<<20)
 	orElse(&o.partBytes, maxEntryBytes)
 	orElse(&o.truncateStep, 1000)
+	orElse(&o.atOnceBytes, 64<<20)
 	orElse(&o.minFreeBytes, DefaultMinFreeBytes)
 	if o.logger == nil {
 		o.logger = slog.New(slog.DiscardHandler)
@@ -104,9 +107,10 @@ func (o options) badger(dir string, s shape) badger.Options {
 
 // openBadger opens a database. What an earlier process may have left in the page
 // cache is made durable first, and read from the device again: what is read
-// from now on may be acted upon. Every table is verified, all of it: Badger
-// reads them in goroutines of its own, where damage would end the process.
-func openBadger(dir string, opts badger.Options, open func(badger.Options) (*badger.DB, error)) (db *badger.DB, err error) {
+// from now on may be acted upon. Tables are verified as verification says:
+// Badger reads them in goroutines of its own, where damage would end the process.
+func openBadger(opts badger.Options, v *verification, open func(badger.Options) (*badger.DB, error)) (db *badger.DB, err error) {
+	dir := opts.Dir
 	defer func() {
 		if r := recover(); r != nil {
 			err = errors.Join(corruptf(dir, "the files are damaged: %v", firstLine(r)), ErrNotClosed)
@@ -118,14 +122,14 @@ func openBadger(dir string, opts badger.Options, open func(badger.Options) (*bad
 	if err := removeEmptyFiles(dir); err != nil {
 		return nil, err
 	}
-	if err := syncMemFiles(dir, true); err != nil {
+	if err := syncLeftFiles(dir); err != nil {
 		return nil, err
 	}
 	tables, err := listedTables(dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTables(dir, tables, nil); err != nil {
+	if err := v.check(dir, tables); err != nil {
 		return nil, err
 	}
 	db, err = open(opts)

@@ -53,7 +53,7 @@ type state struct {
 var _ store.State = (*state)(nil)
 
 func openState(dir string, opts options) (*state, error) {
-	db, err := openBadger(dir, opts.badger(dir, opts.state), badger.OpenManaged)
+	db, err := openBadger(opts.badger(dir, opts.state), opts.verification, badger.OpenManaged)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (s *state) Sync() error {
 	if err := txn.CommitAt(next, nil); err != nil {
 		return s.fail(err)
 	}
-	if err := syncMemFiles(s.dir, false); err != nil {
+	if err := syncMemFiles(s.dir); err != nil {
 		return s.fail(err)
 	}
 	s.mark.Store(next)

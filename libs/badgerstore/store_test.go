@@ -22,6 +22,7 @@ func config(dir string, rng *rand.Rand) Config {
 			tailBytes:    1 << rng.IntN(25),
 			partBytes:    1 << (8 + rng.IntN(14)),
 			truncateStep: 1 + rng.IntN(1000),
+			atOnceBytes:  []int64{1, 64 << 20}[rng.IntN(2)],
 		}
 	}
 	return cfg
