@@ -248,6 +248,9 @@ func BenchmarkOpen(b *testing.B) {
 				b.StopTimer()
 				b.ReportMetric(anonymous(b), "anon-MiB")
 				runtime.GC()
+				if err := s.Scrub(nil); err != nil {
+					b.Fatal(err)
+				}
 				if err := s.Close(); err != nil {
 					b.Fatal(err)
 				}

@@ -135,6 +135,7 @@ func checkTable(path string, whole bool, pace Pace) (err error) {
 		return fmt.Errorf("no blocks")
 	}
 	var place fb.BlockOffset
+	var buf []byte
 	first := blocks.OffsetsLength() - 1
 	if whole {
 		first = 0
@@ -143,7 +144,7 @@ func checkTable(path string, whole bool, pace Pace) (err error) {
 		if !blocks.Offsets(&place, i) {
 			return fmt.Errorf("block %d has no place", i)
 		}
-		if err := checkBlock(file, int64(place.Offset()), int64(place.Len())); err != nil {
+		if buf, err = checkBlock(file, int64(place.Offset()), int64(place.Len()), buf); err != nil {
 			return fmt.Errorf("block %d: %w", i, err)
 		}
 		if err := pace(int(place.Len())); err != nil {
@@ -153,23 +154,21 @@ func checkTable(path string, whole bool, pace Pace) (err error) {
 	return nil
 }
 
-func checkBlock(file section, offset, length int64) error {
-	if offset+length > file.size {
-		return fmt.Errorf("past the end")
+// checkBlock reads a block into buf, which it returns for the next one.
+func checkBlock(file section, offset, length int64, buf []byte) ([]byte, error) {
+	if length < 4 || offset+length > file.size {
+		return buf, fmt.Errorf("past the end")
 	}
-	block := make([]byte, length)
-	if _, err := file.f.ReadAt(block, offset); err != nil {
-		return err
+	buf = slices.Grow(buf[:0], int(length))[:length]
+	if _, err := file.f.ReadAt(buf, offset); err != nil {
+		return buf, err
 	}
-	file.size = offset + length
-	sum, err := file.takeLast()
-	if err != nil {
-		return err
+	data, size := buf[:length-4], int64(binary.BigEndian.Uint32(buf[length-4:]))
+	if size > int64(len(data)) {
+		return buf, fmt.Errorf("a checksum longer than its block")
 	}
-	if len(sum)+4 > len(block) {
-		return fmt.Errorf("a checksum longer than its block")
-	}
-	return verifySum(block[:len(block)-4-len(sum)], sum)
+	split := int64(len(data)) - size
+	return buf, verifySum(data[:split], data[split:])
 }
 
 // section is the part of a file that was not taken yet.
