@@ -52,8 +52,11 @@ const (
 	checkpointBytes = 16 << 20
 	// spaceEvery is how often the disk is looked at.
 	spaceEvery = 250 * time.Millisecond
-	// keepEntries are kept in every node's log behind the checkpoint.
+	// keepEntries are kept in every node's log behind the checkpoint, as many of
+	// them as have keepBytes: a start reads them all, and the log's compactions
+	// write them again and again.
 	keepEntries = 10_000
+	keepBytes   = 64 << 20
 
 	// stopTimeout bounds an orderly stop.
 	stopTimeout = 5 * time.Second
