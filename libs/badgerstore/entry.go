@@ -24,7 +24,7 @@ const (
 	entryPrefix = 'e'
 	entryKeyLen = 1 + 8 + 2
 	chunkHead   = 4 + 2
-	chunkBytes  = 512 << 10
+	chunkBytes  = 64 << 10
 
 	// maxEntryBytes is the largest entry, encoded: it has to fit into one
 	// transaction, which Badger bounds by 15% of a memtable.

@@ -40,15 +40,15 @@ type shape struct {
 // is being built twice its size rounded up to a power of two; several are built
 // at once.
 //
-// The log's memtable holds an entry of maxEntryBytes in one transaction. Its blocks hold
-// several entries of many commands each: one that does not fit into a block costs
-// three times its size while a table is built.
+// The log's memtable holds an entry of maxEntryBytes in one transaction. Its blocks
+// hold four chunks: a value that does not fit into a block costs three times its
+// size while a table is built.
 //
 // The state's memtable is the smallest that takes a value of MaxStateValueBytes
 // and Badger's threshold for values.
 func newOptions(cfg Config) options {
 	o := options{tuning: cfg.tune, minFreeBytes: cfg.MinFreeBytes, logger: cfg.Logger}
-	o.log.orElse(shape{memTableBytes: 16 << 20, baseTableBytes: 8 << 20, blockBytes: 256 << 10, newTables: 5})
+	o.log.orElse(shape{memTableBytes: 16 << 20, baseTableBytes: 8 << 20, blockBytes: 4*chunkBytes + 4<<10, newTables: 5})
 	o.state.orElse(shape{memTableBytes: 8 << 20, baseTableBytes: 2 << 20, blockBytes: 16 << 10, newTables: 8})
 	orElse(&o.tailBytes, 8<<20)
 	orElse(&o.partBytes, maxEntryBytes)
