@@ -53,7 +53,8 @@ const (
 	// spaceEvery is how often the disk is looked at.
 	spaceEvery = 250 * time.Millisecond
 	// keepEntries, or keepEntryBytes of them, are kept in every node's log behind
-	// the checkpoint.
+	// the checkpoint: a start reads them all, and the log's compactions write them
+	// again and again.
 	keepEntries    = 10_000
 	keepEntryBytes = 32 << 20
 
