@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// loaded is what a store with many keys needs. The memory is the result's usage.
+type loaded struct {
+	DiskBytes int64 `json:"diskBytes"` // of all servers
+	// Restart is the time from the start of killed servers until each node
+	// answers; Watch until a watch is in place as well. Seconds.
+	Restart float64 `json:"restartSeconds"`
+	Watch   float64 `json:"watchSeconds,omitempty"`
+	// Nodes is the memory of every server, by its name.
+	Nodes map[string]memory `json:"nodes"`
+	// After is a node's anonymous memory, after the restart, where it is most.
+	After int64 `json:"nodeAnonymousBytesAfterRestart"`
+}
+
+type memory struct {
+	Resident  int64 `json:"residentBytes"`
+	Anonymous int64 `json:"anonymousBytes"`
+}
+
+// keysRow fills an empty store and starts it again. An operation is one key
+// written; the time is that of the writing.
+func keysRow(keys int) row {
+	return row{name: fmt.Sprintf("keys-%d", keys), fresh: true, breaks: true, run: func(ctx context.Context, b *bench, s system) (result, error) {
+		m := measureFrom(s.servers())
+		if err := b.fill(ctx, s, keys); err != nil {
+			return result{}, err
+		}
+		r := m.result()
+		r.Ops = int64(keys)
+		sleep(ctx, quietTime)
+		now := s.servers().usage()
+		now.CPUSeconds, now.Written = r.CPUSeconds, now.Written-m.before.Written // with what was written in the background
+		r.usage = now
+		l := &loaded{DiskBytes: diskBytes(b.home), Nodes: map[string]memory{}}
+		for _, p := range s.servers().procs {
+			_, _, resident, anonymous := p.usage()
+			l.Nodes[p.name] = memory{resident, anonymous}
+		}
+		r.Load = l
+		return r, restart(ctx, b, s, keys, l)
+	}}
+}
+
+// restart kills all and measures how long the system needs to be there again.
+func restart(ctx context.Context, b *bench, s system, keys int, l *loaded) error {
+	s.servers().kill()
+	began := time.Now()
+	if err := s.servers().start(); err != nil {
+		return err
+	}
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	l.Restart = time.Since(began).Seconds()
+	session, err := s.open(ctx, 1, everywhere)
+	if err != nil {
+		return err
+	}
+	defer session.close()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := session.watch(ctx, 0, b.key(0), func(int64, []byte) {}); err != nil {
+		return err
+	}
+	l.Watch = time.Since(began).Seconds()
+	l.After = s.servers().usage().NodeAnonymous
+	k := get
+	if !s.has(k) {
+		k = getSerializable
+	}
+	for _, i := range []int{0, keys / 2, keys - 1} {
+		if err := session.do(ctx, k, 0, b.key(i), nil); err != nil {
+			return fmt.Errorf("after the restart, %s: %w", b.key(i), err)
+		}
+	}
+	return nil
+}

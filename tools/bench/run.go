@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// run measures or reads what was measured, and shows it.
+func run(ctx context.Context, o options) error {
+	var rep *report
+	var err error
+	if o.from != "" {
+		rep, err = readReport(o.from)
+	} else {
+		rep, err = measureAll(ctx, o)
+	}
+	if rep == nil || o.from != "" && err != nil {
+		return err
+	}
+	rep.print(os.Stdout)
+	if o.json != "" {
+		err = errors.Join(err, rep.save(o.json))
+	}
+	if o.markdown != "" {
+		err = errors.Join(err, rep.saveMarkdown(o.markdown))
+	}
+	if o.compare != "" {
+		err = errors.Join(err, compare(os.Stdout, o.compare, rep))
+	}
+	if o.record != "" && err == nil {
+		err = record(o.record, rep)
+	}
+	if err == nil && len(rep.Failed) > 0 {
+		err = fmt.Errorf("%d rows failed", len(rep.Failed))
+	}
+	return err
+}
+
+// measureAll is all repeats. The report is as far as it came if there is an
+// error.
+func measureAll(ctx context.Context, o options) (*report, error) {
+	dir, err := os.MkdirTemp(o.dir, "kvorum-bench")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if o.bin == "" {
+		if o.bin, err = build(ctx, dir); err != nil {
+			return nil, err
+		}
+	}
+	rep := &report{Date: time.Now(), Command: "bench " + strings.Join(os.Args[1:], " "), Machine: machine(), Systems: o.systems}
+	if rep.Versions, err = versions(ctx, o.bin); err != nil {
+		return nil, err
+	}
+	rep.Rows = slices.DeleteFunc(o.names(), func(name string) bool {
+		return !slices.ContainsFunc(slices.Concat(o.systems, []string{limitSystem}), func(s string) bool { return o.wanted(name, s) })
+	})
+	for n := range o.repeat {
+		fmt.Fprintf(os.Stderr, "repeat %d of %d\n", n+1, o.repeat)
+		measureLimits(ctx, o, dir, rep)
+		for _, name := range from(o.systems, n) {
+			s, err := systemOf(name, o.bin)
+			if err != nil {
+				return rep, err
+			}
+			r := &runner{options: o, report: rep, system: s, dir: dir, last: n == o.repeat-1}
+			r.all(ctx)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	rep.Took = time.Since(rep.Date)
+	return rep, ctx.Err()
+}
+
+// runner runs the rows of one repeat on one system.
+type runner struct {
+	options
+	report *report
+	system system
+	dir    string
+	last   bool // the last repeat
+
+	*bench
+	running  bool
+	clusters int
+}
+
+func (r *runner) all(ctx context.Context) {
+	rows := slices.DeleteFunc(rowsOf(r.options), func(x row) bool {
+		return !r.wanted(x.name, r.system.name()) || !r.system.has(x.needs)
+	})
+	defer r.end()
+	for _, x := range rows {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := r.prepare(ctx, x); err != nil {
+			r.report.fail(x.name, r.system.name(), fmt.Errorf("starting: %w", err))
+			return
+		}
+		fmt.Fprintln(os.Stderr, r.system.name(), x.name)
+		res, err := r.one(ctx, x)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			r.report.fail(x.name, r.system.name(), err)
+		} else {
+			r.report.add(x.name, r.system.name(), res)
+			r.profileOf(ctx, x)
+		}
+		if err != nil || x.fresh {
+			r.end() // the next row has a new cluster
+		}
+	}
+}
+
+// prepare has a cluster run that the row can use.
+func (r *runner) prepare(ctx context.Context, x row) error {
+	if r.running && !x.fresh {
+		return nil
+	}
+	r.end()
+	r.bench = newBench(r.options)
+	r.clusters++
+	r.home = filepath.Join(r.dir, fmt.Sprint(r.system.name(), r.clusters))
+	if err := os.MkdirAll(r.home, 0o700); err != nil {
+		return err
+	}
+	r.running = true
+	if err := r.system.start(ctx, r.home); err != nil || x.fresh {
+		return err
+	}
+	return r.fill(ctx, r.system, r.bench.keys)
+}
+
+// end kills the cluster and removes its data.
+func (r *runner) end() {
+	if r.running {
+		r.system.stop()
+		os.RemoveAll(r.home)
+		r.running = false
+	}
+}
+
+func (r *runner) one(ctx context.Context, x row) (result, error) {
+	limit := r.rowTimeout + 2*r.bench.time
+	if x.fresh {
+		limit = r.loadLimit
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done in %v", limit))
+	defer cancel()
+	res, err := x.run(ctx, r.bench, r.system)
+	if ctx.Err() != nil {
+		err = errors.Join(context.Cause(ctx), err)
+	}
+	return res, err
+}
+
+// profileOf runs a row of ours once more, for its profiles.
+func (r *runner) profileOf(ctx context.Context, x row) {
+	ours, ok := r.system.(*kvorum)
+	if !ok || !r.last || r.profiles == "" || x.breaks || !matchesAny(r.profileRows, x.name) {
+		return
+	}
+	p := profiler{r.profiles, r.bench.time}
+	plain := r.bench.profile
+	r.bench.profile = func(ctx context.Context) func() { return p.begin(ctx, ours, x.name) }
+	_, err := r.one(ctx, x)
+	r.bench.profile = plain
+	var texts []profileText
+	if err == nil {
+		texts, err = p.summaries(ctx, x.name)
+	}
+	r.report.Profiles = append(r.report.Profiles, texts...)
+	if err != nil {
+		r.report.fail(x.name+", profiled", ours.name(), err)
+	}
+}
+
+func measureLimits(ctx context.Context, o options, dir string, rep *report) {
+	rows := slices.DeleteFunc(limitRows(o.clients, o.watchers), func(l limitRow) bool { return !o.wanted(l.name, limitSystem) })
+	if len(rows) == 0 {
+		return
+	}
+	l := &limits{bench: newBench(o), bin: o.bin}
+	l.home = filepath.Join(dir, limitSystem)
+	defer os.RemoveAll(l.home)
+	defer l.group.kill()
+	if err := errors.Join(os.MkdirAll(l.home, 0o700), l.start(l.home)); err != nil {
+		rep.fail(rows[0].name, limitSystem, err)
+		return
+	}
+	for _, x := range rows {
+		fmt.Fprintln(os.Stderr, x.name)
+		res, err := x.run(ctx, l)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			rep.fail(x.name, limitSystem, err)
+		default:
+			rep.add(x.name, limitSystem, res)
+		}
+	}
+}
