@@ -12,32 +12,35 @@ import (
 
 // build makes the programs of all systems: ours in their own module, the others
 // in this one, which names their versions.
-func build(ctx context.Context, dir string) (string, error) {
+func build(ctx context.Context, dir string) (bin string, err error) {
+	bin = filepath.Join(dir, "bin")
+	for name, path := range map[string]string{"etcd": "go.etcd.io/etcd/server/v3", "nats-server": "github.com/nats-io/nats-server/v2"} {
+		if err := goBuild(ctx, "", "", filepath.Join(bin, name), path); err != nil {
+			return "", err
+		}
+	}
+	return bin, buildOurs(ctx, bin)
+}
+
+// buildOurs makes our programs.
+func buildOurs(ctx context.Context, bin string) error {
 	root, err := command(ctx, "", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/kvorum/kvorum")
 	if err != nil {
-		return "", err
+		return err
 	}
 	root = strings.TrimSpace(root)
 	version, err := command(ctx, root, "git", "describe", "--tags", "--always", "--dirty")
 	if err != nil {
 		version = "dev" // not a clone
 	}
-	bin := filepath.Join(dir, "bin")
-	for _, b := range []struct {
-		dir  string
-		args []string
-	}{
-		{"", []string{filepath.Join(bin, "etcd"), "go.etcd.io/etcd/server/v3"}},
-		{"", []string{filepath.Join(bin, "nats-server"), "github.com/nats-io/nats-server/v2"}},
-		{root, []string{bin + "/", "./services/node/cmd/kvorum-node", "./services/watch/cmd/kvorum-watch"}},
-	} {
-		fmt.Fprintln(os.Stderr, "building", b.args[1])
-		flags := []string{"build", "-trimpath", "-ldflags", "-s -w -X github.com/kvorum/kvorum/libs/svc.Version=" + strings.TrimSpace(version), "-o"}
-		if _, err := command(ctx, b.dir, "go", slices.Concat(flags, b.args)...); err != nil {
-			return "", err
-		}
-	}
-	return bin, nil
+	version = " -X github.com/kvorum/kvorum/libs/svc.Version=" + strings.TrimSpace(version)
+	return goBuild(ctx, root, version, bin+"/", "./services/node/cmd/kvorum-node", "./services/watch/cmd/kvorum-watch")
+}
+
+func goBuild(ctx context.Context, dir, ldflags, out string, paths ...string) error {
+	fmt.Fprintln(os.Stderr, "building", strings.Join(paths, " "))
+	_, err := command(ctx, dir, "go", slices.Concat([]string{"build", "-trimpath", "-ldflags", "-s -w" + ldflags, "-o", out}, paths)...)
+	return err
 }
 
 // versions are what the programs say of themselves.

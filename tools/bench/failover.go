@@ -120,7 +120,7 @@ func (b *bench) failover(ctx context.Context, s system, signal syscall.Signal) (
 		return r, err
 	}
 	leader := s.servers().procs[i]
-	session, err := s.open(ctx, failoverWriters, everywhere)
+	session, err := s.open(ctx, failoverWriters, movable)
 	if err != nil {
 		return r, err
 	}

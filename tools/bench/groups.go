@@ -113,7 +113,7 @@ var (
 		spread("ops/s", result.perSecond), median("p50 ms", result.p50), median("p99 ms", p99), median("p99.9 ms", p999),
 		spread("CPU/10k s", result.cpuPer10k), median("driver CPU/10k s", result.driverPer10k),
 	}
-	ratios = []column{times("ops/s : etcd", result.perSecond), times("CPU : etcd", result.cpuPer10k), ofLimit}
+	ratios = []column{times("ops/s : etcd", result.perSecond), times("CPU : etcd", result.cpuPer10k)}
 )
 
 func p99(r result) float64  { return r.P99 }
@@ -127,12 +127,12 @@ func tables() []tableOf {
 	return []tableOf{
 		{"The machine's limits", []string{"limit-"}, throughput},
 		{"Writes", []string{"put/", "compare-and-put/", "txn-4/"}, join(throughput, operations, ratios)},
-		{"Reads", []string{"get/", "get-serializable/", "range-100/"}, join(throughput, operations, ratios)},
+		{"Reads", []string{"get/", "get-serializable/", "range-100/"}, join(throughput, operations, ratios, []column{ofLimit})},
 		{"Leases", []string{"lease-"}, join(throughput, operations, ratios)},
 		{"Watches: deliveries", []string{"watch-max/"}, join([]column{
 			spread("events/s", result.perSecond), median("puts/s", putsPerSecond), spread("CPU/10k s", result.cpuPer10k),
 			median("driver CPU/10k s", result.driverPer10k),
-		}, watchCounts, ratios)},
+		}, watchCounts, ratios, []column{ofLimit})},
 		{"Watches: put to delivery", []string{"watch-latency/"}, join([]column{
 			spread("p50 ms", result.p50), median("p99 ms", p99), median("p99.9 ms", p999), times("p50 : etcd", result.p50),
 		}, watchCounts)},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"sync"
 	"time"
 
@@ -83,10 +84,12 @@ const (
 	tallyTextBytes = 120
 )
 
+var digits = regexp.MustCompile(`[0-9]+`)
+
 func (t *tally) add(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	text := err.Error()
+	text := digits.ReplaceAllString(err.Error(), "N") // keys and times are not the kind of error
 	text = text[:min(len(text), tallyTextBytes)]
 	if t.count++; t.first == nil {
 		t.first, t.texts = err, map[string]int64{}

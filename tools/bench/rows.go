@@ -96,8 +96,8 @@ const (
 	fillClients = 256
 	// fillBatch is within every system's bound on the operations of a transaction.
 	fillBatch = 100
-	// quietTime is how long background work has to end before something that it
-	// would disturb is measured.
+	// quietTime is how long the background work of a fill has to end before
+	// anything is measured.
 	quietTime = 3 * time.Second
 )
 
@@ -130,7 +130,6 @@ const idleTime = 10 * time.Second
 
 func idleRow(name string, needs kind, of func(*group) *group) row {
 	return row{name: name, needs: needs, run: func(ctx context.Context, b *bench, s system) (result, error) {
-		sleep(ctx, quietTime)
 		return b.window(ctx, of(s.servers()), max(b.time, idleTime), func() {}, func() {}), nil
 	}}
 }

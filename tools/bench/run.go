@@ -62,7 +62,13 @@ func measureAll(ctx context.Context, o options) (*report, error) {
 	rep.Rows = slices.DeleteFunc(o.names(), func(name string) bool {
 		return !slices.ContainsFunc(slices.Concat(o.systems, []string{limitSystem}), func(s string) bool { return o.wanted(name, s) })
 	})
+	var longest time.Duration
 	for n := range o.repeat {
+		began := time.Now()
+		if o.limit > 0 && began.Add(longest).Sub(rep.Date) > o.limit {
+			fmt.Fprintf(os.Stderr, "%d repeats are what %v is enough for\n", n, o.limit)
+			break
+		}
 		fmt.Fprintf(os.Stderr, "repeat %d of %d\n", n+1, o.repeat)
 		measureLimits(ctx, o, dir, rep)
 		for _, name := range from(o.systems, n) {
@@ -70,12 +76,13 @@ func measureAll(ctx context.Context, o options) (*report, error) {
 			if err != nil {
 				return rep, err
 			}
-			r := &runner{options: o, report: rep, system: s, dir: dir, last: n == o.repeat-1}
+			r := &runner{options: o, report: rep, system: s, dir: dir, first: n == 0}
 			r.all(ctx)
 		}
 		if ctx.Err() != nil {
 			break
 		}
+		longest = max(longest, time.Since(began))
 	}
 	rep.Took = time.Since(rep.Date)
 	return rep, ctx.Err()
@@ -87,7 +94,7 @@ type runner struct {
 	report *report
 	system system
 	dir    string
-	last   bool // the last repeat
+	first  bool // the first repeat
 
 	*bench
 	running  bool
@@ -140,7 +147,11 @@ func (r *runner) prepare(ctx context.Context, x row) error {
 	if err := r.system.start(ctx, r.home); err != nil || x.fresh {
 		return err
 	}
-	return r.fill(ctx, r.system, r.bench.keys)
+	if err := r.fill(ctx, r.system, r.bench.keys); err != nil {
+		return err
+	}
+	sleep(ctx, quietTime)
+	return nil
 }
 
 // end kills the cluster and removes its data.
@@ -155,7 +166,7 @@ func (r *runner) end() {
 func (r *runner) one(ctx context.Context, x row) (result, error) {
 	limit := r.rowTimeout + 2*r.bench.time
 	if x.fresh {
-		limit = r.loadLimit
+		limit = r.loadTimeout
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done in %v", limit))
 	defer cancel()
@@ -169,7 +180,7 @@ func (r *runner) one(ctx context.Context, x row) (result, error) {
 // profileOf runs a row of ours once more, for its profiles.
 func (r *runner) profileOf(ctx context.Context, x row) {
 	ours, ok := r.system.(*kvorum)
-	if !ok || !r.last || r.profiles == "" || x.breaks || !matchesAny(r.profileRows, x.name) {
+	if !ok || !r.first || r.profiles == "" || x.breaks || !matchesAny(r.profileRows, x.name) {
 		return
 	}
 	p := profiler{r.profiles, r.bench.time}

@@ -38,11 +38,13 @@ const (
 	everywhere place = iota // all servers in turn
 	atLeader
 	atFollower
+	// movable is everywhere, for clients that are to live through a server's end.
+	movable
 )
 
 // of chooses among the addresses of a system's servers.
 func (p place) of(ctx context.Context, s system, urls []string) ([]string, error) {
-	if p == everywhere {
+	if p == everywhere || p == movable {
 		return urls, nil
 	}
 	i, err := s.leader(ctx)

@@ -87,20 +87,32 @@ type lockedLatencies struct {
 	latencies
 }
 
+// watchCreators is how many watches are begun at the same time.
+const watchCreators = 100
+
 // start begins the watches, one after the other on each connection. The time of
 // each is recorded.
 func (w *watchers) start(ctx context.Context, session session) (latencies, error) {
-	connections := watchConnections(len(w.counters))
+	n, connections := len(w.counters), watchConnections(len(w.counters))
 	all, mu := newLatencies(), sync.Mutex{}
-	err := inParallel(connections, func(c int) error {
-		for i := c; i < len(w.counters); i += connections {
-			began := time.Now()
-			if err := session.watch(ctx, i, w.key, w.event(i, c)); err != nil {
-				return fmt.Errorf("watch %d of %d: %w", i+1, len(w.counters), err)
+	one := func(watcher, connection int) error {
+		began := time.Now()
+		if err := session.watch(ctx, watcher, w.key, w.event(watcher, connection)); err != nil {
+			return fmt.Errorf("watch %d of %d: %w", watcher+1, n, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all.record(time.Since(began))
+		return nil
+	}
+	creators := min(connections, watchCreators)
+	err := inParallel(creators, func(creator int) error {
+		for c := creator; c < connections; c += creators {
+			for i := c; i < n; i += connections {
+				if err := one(i, c); err != nil {
+					return err
+				}
 			}
-			mu.Lock()
-			all.record(time.Since(began))
-			mu.Unlock()
 		}
 		return nil
 	})
