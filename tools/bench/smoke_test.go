@@ -23,7 +23,7 @@ func TestRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	o, err := flags([]string{"--systems", "kvorum", "--time", "200ms", "--repeat", "1", "--keys", "500", "--load-keys", "1000", "--clients", "8", "--watchers", "20",
-		"--rows", "put/8,compare-and-put/8,get*/8,range-100/8,txn-4/8,lease-*,watch-*,failover-kill,keys-1000"})
+		"--rows", "put/8,compare-and-put/8,get*/8,range-100/8,txn-4/8,lease-keepalive/64,watch-*,keys-1000"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,9 +51,6 @@ func TestRows(t *testing.T) {
 		}
 		if l := r.Load; l != nil && (l.Restart <= 0 || l.Watch < l.Restart || l.DiskBytes == 0 || len(l.Nodes) != 5) {
 			t.Errorf("%s: %+v", name, *l)
-		}
-		if f := r.Failover; f != nil && f.Gap <= 0 {
-			t.Errorf("%s: %+v", name, *f)
 		}
 	}
 }
