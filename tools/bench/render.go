@@ -37,10 +37,20 @@ func (r *report) print(w io.Writer) {
 func (r *report) head() []string {
 	return []string{
 		"Machine: " + r.Machine,
-		fmt.Sprintf("Date: %s UTC, %v", r.Date.UTC().Format("2006-01-02 15:04"), r.Took.Round(time.Second)),
+		fmt.Sprintf("Date: %s UTC, %d repeats in %v", r.Date.UTC().Format("2006-01-02 15:04"), r.repeats(), r.Took.Round(time.Second)),
 		"Command: " + r.Command,
 		"Versions: " + strings.Join(r.Versions, ", "),
 	}
+}
+
+// repeats is how many results the row with most of them has.
+func (r *report) repeats() (n int) {
+	for _, systems := range r.Results {
+		for _, list := range systems {
+			n = max(n, len(list))
+		}
+	}
+	return n
 }
 
 // troubles are what failed and the errors of rows that did not.

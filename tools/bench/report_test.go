@@ -130,7 +130,7 @@ func TestMarkdown(t *testing.T) {
 	}
 	first := page()
 	for _, want := range []string{
-		"# Performance\n", "- Machine: 2 x CPU\n", "- Command: bench --rows x\n", "- Date: 2026-11-23 10:00 UTC", "etcd 3.7.3",
+		"# Performance\n", "- Machine: 2 x CPU\n", "- Command: bench --rows x\n", "- Date: 2026-11-23 10:00 UTC, 2 repeats in 1m0s", "etcd 3.7.3",
 		"| goal | wanted |", "| put/64 | kvorum | 30000 |", "### put/64: leader\n\n```\nflat lines\n```", "cumulative lines", "FAILED etcd range-100/64",
 	} {
 		if !strings.Contains(first, want) {
