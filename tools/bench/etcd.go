@@ -28,7 +28,7 @@ type etcd struct {
 
 func (e *etcd) name() string    { return "etcd" }
 func (e *etcd) servers() *group { return &e.group }
-func (e *etcd) has(kind) bool   { return true }
+func (e *etcd) has(k kind) bool { return k != fanOut }
 
 func (e *etcd) start(ctx context.Context, dir string) error {
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(discard{}, discard{}, discard{}))

@@ -65,5 +65,5 @@ func short(v float64) string {
 	case v >= 0.0995:
 		return fmt.Sprintf("%.2f", v)
 	}
-	return fmt.Sprintf("%.3f", v)
+	return fmt.Sprintf("%.4f", v)
 }

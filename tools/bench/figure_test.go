@@ -71,7 +71,7 @@ func TestPerOperation(t *testing.T) {
 }
 
 func TestShort(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", 0.0034: "0.003", 0.1234: "0.12", 9.994: "9.99", 12.34: "12.3", 99.96: "100", 1234.5: "1234", 123456: "123k"} {
+	for v, want := range map[float64]string{0: "0", 0.0034: "0.0034", 0.1234: "0.12", 9.994: "9.99", 12.34: "12.3", 99.96: "100", 1234.5: "1234", 123456: "123k"} {
 		if got := short(v); got != want {
 			t.Errorf("%v is shown as %s, not %s", v, got, want)
 		}

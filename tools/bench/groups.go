@@ -33,6 +33,16 @@ func spread(head string, of func(result) float64) column {
 	return column{head, func(c cell) string { return figureIn(c.list, of).String() }}
 }
 
+// taken is a column with median latencies, empty where none were taken.
+func taken(head string, of func(result) float64) column {
+	return column{head, func(c cell) string {
+		if f := figureIn(c.list, of); f.High > 0 {
+			return short(f.Median)
+		}
+		return ""
+	}}
+}
+
 // times is a column with the ratio to etcd.
 func times(head string, of func(result) float64) column {
 	return column{head, func(c cell) string {
@@ -104,13 +114,14 @@ var (
 	clientGap     = failoverOf(func(f *failedOver) float64 { return f.ClientGap })
 	callMillis    = failoverOf(func(f *failedOver) float64 { return f.Call })
 	stuck         = failoverOf(func(f *failedOver) float64 { return float64(f.Stuck) })
-	restartTime   = loadOf(func(l *loaded) float64 { return l.Restart })
+	restartTime   = loadOf(func(l *loaded) float64 { return figureOf(l.Restarts).Median })
+	restartMost   = loadOf(func(l *loaded) float64 { return figureOf(l.Restarts).High })
 	watchTime     = loadOf(func(l *loaded) float64 { return l.Watch })
 	diskPerNode   = loadOf(func(l *loaded) float64 { return float64(l.DiskBytes) / 3 / mega })
 	memoryAfter   = loadOf(func(l *loaded) float64 { return float64(l.After) / mega })
 
 	throughput = []column{
-		spread("ops/s", result.perSecond), median("p50 ms", result.p50), median("p99 ms", p99), median("p99.9 ms", p999),
+		spread("ops/s", result.perSecond), taken("p50 ms", result.p50), taken("p99 ms", p99), taken("p99.9 ms", p999),
 		spread("CPU/10k s", result.cpuPer10k), median("driver CPU/10k s", result.driverPer10k),
 	}
 	ratios = []column{times("ops/s : etcd", result.perSecond), times("CPU : etcd", result.cpuPer10k)}
@@ -147,7 +158,7 @@ func tables() []tableOf {
 		{"Many keys", []string{"keys-"}, []column{
 			spread("keys/s", result.perSecond), median("CPU/10k s", result.cpuPer10k), median("bytes written/key", writtenPerOp),
 			spread("MB anonymous, node", nodeMemory), median("MB resident, node", nodeResident), median("MB disk, node", diskPerNode),
-			spread("restart s", restartTime), median("watch after s", watchTime), median("MB anonymous after", memoryAfter),
+			spread("restart s", restartTime), median("slowest s", restartMost), median("watch after s", watchTime), median("MB anonymous after", memoryAfter),
 		}},
 		{"Idle", []string{"idle"}, []column{
 			spread("CPU % of a core", result.cpuPercent), median("MB anonymous, node", nodeMemory), median("MB resident, node", nodeResident),

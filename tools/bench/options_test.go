@@ -60,7 +60,7 @@ func TestUsualRows(t *testing.T) {
 	r := &report{}
 	for _, row := range o.names() {
 		for _, system := range append([]string{limitSystem}, systemNames...) {
-			if o.wanted(row, system) {
+			if o.wanted(row, system, 0) {
 				res := result{Ops: 1, Elapsed: 1, latency: latency{P50: 1}, usage: usage{CPUSeconds: 1}}
 				r.Rows = append(r.Rows, row)
 				r.add(row, system, res)
@@ -72,10 +72,10 @@ func TestUsualRows(t *testing.T) {
 			t.Errorf("%s, %s: not measured", line[0], line[3])
 		}
 	}
-	if o.wanted("watch-max/10000", "js-default") || !o.wanted("put/64", "js-default") || o.wanted("put/16", "kvorum") {
+	if o.wanted("watch-max/10000", "js-default", 0) || !o.wanted("put/64", "js-default", 1) || o.wanted("put/16", "kvorum", 0) || o.wanted("keys-1000000", "kvorum", 1) {
 		t.Error("the usual rows are not what they are")
 	}
-	if o, err = flags([]string{"--rows", "*", "--load-keys", "10000000"}); err != nil || !o.wanted("keys-10000000", "js-default") || !o.wanted("put/16", "kvorum") {
+	if o, err = flags([]string{"--rows", "*", "--load-keys", "10000000"}); err != nil || !o.wanted("keys-10000000", "js-default", 1) || !o.wanted("put/16", "kvorum", 0) {
 		t.Errorf("all rows are not all: %v", err)
 	}
 }

@@ -41,7 +41,7 @@ func (r *report) add(row, system string, res result) {
 }
 
 func (r *report) fail(row, system string, err error) {
-	text := fmt.Sprintf("%s %s: %v", system, row, err)
+	text := strings.ReplaceAll(fmt.Sprintf("%s %s: %v", system, row, err), "\n", "; ")
 	fmt.Fprintln(os.Stderr, "FAILED", text)
 	r.Failed = append(r.Failed, text)
 }

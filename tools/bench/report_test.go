@@ -34,7 +34,7 @@ func sample() *report {
 		add("put/64", "etcd", result{Ops: 10_000, usage: usage{CPUSeconds: 2}, Errors: 1, ErrorTexts: map[string]int64{"no leader": 1}})
 		add("watch-max/1000", "kvorum", result{Ops: 790, Watch: &watched{Puts: 1, Late: 3}})
 		add("failover-hang", "kvorum", result{Ops: 1, Failover: &failedOver{Gap: 1500, ClientGap: 9000, Call: 10_000, Stuck: 5}})
-		add("keys-1000000", "kvorum", result{Ops: 1_000_000, usage: usage{NodeAnonymous: 90e6}, Load: &loaded{Restart: 2, DiskBytes: 3e6, Nodes: map[string]memory{"node-1": {1, 2}}}})
+		add("keys-1000000", "kvorum", result{Ops: 1_000_000, usage: usage{NodeAnonymous: 90e6}, Load: &loaded{Restarts: []float64{3, 1, 2}, DiskBytes: 3e6, Nodes: map[string]memory{"node-1": {1, 2}}}})
 		add("idle-nodes", "kvorum", result{usage: usage{CPUSeconds: 0.005}})
 	}
 	add("watch-create/100000", "kvorum", result{Ops: 100_000, Watch: &watched{Lost: 7}})

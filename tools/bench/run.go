@@ -60,7 +60,7 @@ func measureAll(ctx context.Context, o options) (*report, error) {
 		return nil, err
 	}
 	rep.Rows = slices.DeleteFunc(o.names(), func(name string) bool {
-		return !slices.ContainsFunc(slices.Concat(o.systems, []string{limitSystem}), func(s string) bool { return o.wanted(name, s) })
+		return !slices.ContainsFunc(slices.Concat(o.systems, []string{limitSystem}), func(s string) bool { return o.wanted(name, s, 0) })
 	})
 	var longest time.Duration
 	for n := range o.repeat {
@@ -70,13 +70,13 @@ func measureAll(ctx context.Context, o options) (*report, error) {
 			break
 		}
 		fmt.Fprintf(os.Stderr, "repeat %d of %d\n", n+1, o.repeat)
-		measureLimits(ctx, o, dir, rep)
+		measureLimits(ctx, o, dir, n, rep)
 		for _, name := range from(o.systems, n) {
 			s, err := systemOf(name, o.bin)
 			if err != nil {
 				return rep, err
 			}
-			r := &runner{options: o, report: rep, system: s, dir: dir, first: n == 0}
+			r := &runner{options: o, report: rep, system: s, dir: dir, turn: n}
 			r.all(ctx)
 		}
 		if ctx.Err() != nil {
@@ -94,7 +94,7 @@ type runner struct {
 	report *report
 	system system
 	dir    string
-	first  bool // the first repeat
+	turn   int // the repeat, from 0
 
 	*bench
 	running  bool
@@ -103,7 +103,7 @@ type runner struct {
 
 func (r *runner) all(ctx context.Context) {
 	rows := slices.DeleteFunc(rowsOf(r.options), func(x row) bool {
-		return !r.wanted(x.name, r.system.name()) || !r.system.has(x.needs)
+		return !r.wanted(x.name, r.system.name(), r.turn) || !r.system.has(x.needs)
 	})
 	defer r.end()
 	for _, x := range rows {
@@ -180,7 +180,7 @@ func (r *runner) one(ctx context.Context, x row) (result, error) {
 // profileOf runs a row of ours once more, for its profiles.
 func (r *runner) profileOf(ctx context.Context, x row) {
 	ours, ok := r.system.(*kvorum)
-	if !ok || !r.first || r.profiles == "" || x.breaks || !matchesAny(r.profileRows, x.name) {
+	if !ok || r.turn > 0 || r.profiles == "" || x.breaks || !matchesAny(r.profileRows, x.name) {
 		return
 	}
 	p := profiler{r.profiles, r.bench.time}
@@ -198,8 +198,8 @@ func (r *runner) profileOf(ctx context.Context, x row) {
 	}
 }
 
-func measureLimits(ctx context.Context, o options, dir string, rep *report) {
-	rows := slices.DeleteFunc(limitRows(o.clients, o.watchers), func(l limitRow) bool { return !o.wanted(l.name, limitSystem) })
+func measureLimits(ctx context.Context, o options, dir string, repeat int, rep *report) {
+	rows := slices.DeleteFunc(limitRows(o.clients, o.watchers), func(l limitRow) bool { return !o.wanted(l.name, limitSystem, repeat) })
 	if len(rows) == 0 {
 		return
 	}

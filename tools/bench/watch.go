@@ -22,11 +22,6 @@ type watched struct {
 // watchRows deliver one key's changes to many watchers.
 func watchRows(counts []int) (rows []row) {
 	for _, n := range counts {
-		rows = append(rows, row{name: fmt.Sprintf("watch-create/%d", n), needs: watching, run: func(ctx context.Context, b *bench, s system) (result, error) {
-			return b.createWatches(ctx, s, n)
-		}})
-	}
-	for _, n := range counts {
 		writers := 8
 		if n <= 100 {
 			writers = 64 // fewer would not keep so few watchers busy
@@ -42,6 +37,11 @@ func watchRows(counts []int) (rows []row) {
 		}
 		rows = append(rows, row{name: fmt.Sprintf("watch-latency/%d", n), needs: watching, run: func(ctx context.Context, b *bench, s system) (result, error) {
 			return b.watch(ctx, s, n, 1, pause)
+		}})
+	}
+	for _, n := range counts {
+		rows = append(rows, row{name: fmt.Sprintf("watch-create/%d", n), needs: watching, run: func(ctx context.Context, b *bench, s system) (result, error) {
+			return b.createWatches(ctx, s, n)
 		}})
 	}
 	return rows
