@@ -106,6 +106,9 @@ func goals() (all []goal) {
 	return all
 }
 
+// notMeasured stands where a goal has no figure.
+const notMeasured = "not measured"
+
 // goalGrid is a line for each goal.
 func goalGrid(r *report) [][]string {
 	lines := [][]string{{"goal", "wanted", "measured", "unit", "reached", "how near"}}
@@ -114,7 +117,7 @@ func goalGrid(r *report) [][]string {
 		if g.least {
 			sign = ">="
 		}
-		line := []string{g.name, sign + " " + short(g.bound), "not measured", g.unit, "", ""}
+		line := []string{g.name, sign + " " + short(g.bound), notMeasured, g.unit, "", ""}
 		if v, ok := g.figure(r); ok {
 			yes, near := g.reached(v)
 			line[2], line[4], line[5] = short(v), "no", fmt.Sprintf("%.0f%%", near*100)

@@ -38,7 +38,7 @@ func keysRow(keys int) row {
 		}
 		r := m.result()
 		r.Ops = int64(keys)
-		sleep(ctx, quietTime)
+		sleep(ctx, b.quiet)
 		now := s.servers().usage()
 		now.CPUSeconds, now.Written = r.CPUSeconds, now.Written-m.before.Written // with what was written in the background
 		r.usage = now

@@ -13,7 +13,8 @@ import (
 type bench struct {
 	home  string // the folder of the system that runs
 	time  time.Duration
-	keys  int // how many keys the load writes and reads
+	quiet time.Duration // after a fill
+	keys  int           // how many keys the load writes and reads
 	value []byte
 	// profile is called when a measurement begins and gives what waits for it to
 	// be saved.
@@ -22,7 +23,7 @@ type bench struct {
 
 func newBench(o options) *bench {
 	return &bench{
-		time: o.time, keys: o.keys, value: []byte(strings.Repeat("x", o.valueBytes)),
+		time: o.time, quiet: o.quiet, keys: o.keys, value: []byte(strings.Repeat("x", o.valueBytes)),
 		profile: func(context.Context) func() { return func() {} },
 	}
 }

@@ -24,7 +24,7 @@ type options struct {
 	profiles                string
 	profileRows             []string
 	rowTimeout, loadTimeout time.Duration
-	limit                   time.Duration
+	limit, quiet            time.Duration
 }
 
 // usual are the rows of a run that names none, with the systems that they are
@@ -56,6 +56,7 @@ func flags(args []string) (o options, err error) {
 	f.DurationVar(&o.time, "time", 3*time.Second, "time of each measurement")
 	f.IntVar(&o.repeat, "repeat", 3, "repeats of everything, systems in turn")
 	f.DurationVar(&o.limit, "limit", 0, "begin no repeat that would not end in this time; 0: no limit")
+	f.DurationVar(&o.quiet, "quiet", 3*time.Second, "time for the background work of a fill to end before anything is measured")
 	f.IntVar(&o.keys, "keys", 100_000, "keys that the loops write and read")
 	f.IntVar(&o.loadKeys, "load-keys", 1_000_000, "keys of the keys row")
 	f.IntVar(&o.valueBytes, "value-bytes", 256, "size of a value")

@@ -31,7 +31,7 @@ func (r *report) print(w io.Writer) {
 	for _, line := range r.troubles() {
 		fmt.Fprintln(w, line)
 	}
-	show("Goals", goalGrid(r))
+	show("Goals", slices.DeleteFunc(goalGrid(r), func(line []string) bool { return line[2] == notMeasured }))
 }
 
 func (r *report) head() []string {

@@ -96,9 +96,6 @@ const (
 	fillClients = 256
 	// fillBatch is within every system's bound on the operations of a transaction.
 	fillBatch = 100
-	// quietTime is how long the background work of a fill has to end before
-	// anything is measured.
-	quietTime = 3 * time.Second
 )
 
 // fill writes the first keys.

@@ -150,7 +150,7 @@ func (r *runner) prepare(ctx context.Context, x row) error {
 	if err := r.fill(ctx, r.system, r.bench.keys); err != nil {
 		return err
 	}
-	sleep(ctx, quietTime)
+	sleep(ctx, r.bench.quiet)
 	return nil
 }
 

@@ -22,7 +22,7 @@ func TestRows(t *testing.T) {
 	if err := buildOurs(ctx, bin); err != nil {
 		t.Fatal(err)
 	}
-	o, err := flags([]string{"--systems", "kvorum", "--time", "200ms", "--repeat", "1", "--keys", "500", "--load-keys", "1000", "--clients", "8", "--watchers", "20",
+	o, err := flags([]string{"--systems", "kvorum", "--time", "200ms", "--quiet", "200ms", "--repeat", "1", "--keys", "500", "--load-keys", "1000", "--clients", "8", "--watchers", "20",
 		"--rows", "put/8,compare-and-put/8,get*/8,range-100/8,txn-4/8,lease-keepalive/64,watch-*,keys-1000"})
 	if err != nil {
 		t.Fatal(err)
