@@ -392,7 +392,7 @@ func TestKeptEntriesAreBounded(t *testing.T) {
 		}
 		return index
 	}
-	n.retain = replica.Retention{Entries: 1000, Bytes: 1 << 30}
+	n.retain = replica.Retention{Entries: 1000, EntryBytes: 1 << 30, Bytes: 1 << 30}
 	all := first()
 	n.retain.EntryBytes = 500
 	if now := first(); now < all+20 {
