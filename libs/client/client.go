@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,6 +20,9 @@ type Client struct {
 	owned   bool
 	timeout time.Duration
 	link    *link
+
+	listening sync.Mutex
+	listener  *listener // of the watches; nil while there are none
 }
 
 // Option configures a Client.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/core/member"
@@ -222,18 +221,14 @@ func (n *Node) handle(op operation, m *nats.Msg, passed bool) {
 		n.serveRead(&readRequest{request: req, serve: c.read}, c)
 		return
 	}
-	data, err := proto.Marshal(c.command)
-	if err == nil && len(data) > store.MaxCommandBytes {
+	if len(c.data) > store.MaxCommandBytes {
 		// The bound on keys and values leaves out what is only read, and what
 		// many small operations take besides.
-		err = api.Errorf(api.KindTooLarge, "the request takes %d bytes in the log, more than %d: split it", len(data), store.MaxCommandBytes)
-	}
-	if err != nil {
-		req.fail(err)
+		req.fail(api.Errorf(api.KindTooLarge, "the request takes %d bytes in the log, more than %d: split it", len(c.data), store.MaxCommandBytes))
 		return
 	}
 	w := &writeRequest{request: req, render: c.render}
-	n.propose(replica.Proposal{Command: data, Deadline: req.deadline, Tag: w})
+	n.propose(replica.Proposal{Command: c.data, Deadline: req.deadline, Tag: w})
 }
 
 // serveRead routes a read to a quorum round, or to the state as it is.
@@ -247,14 +242,7 @@ func (n *Node) serveRead(r *readRequest, c *call) {
 
 // propose hands a write to consensus.
 func (n *Node) propose(p replica.Proposal) {
-	full := false
-	n.box.put(func(in *inputs) {
-		if full = len(in.Proposals) >= replica.QueueMax || in.proposed > proposedBytesMax; !full {
-			in.Proposals = append(in.Proposals, p)
-			in.proposed += len(p.Command)
-		}
-	})
-	if full {
+	if !n.box.propose(p) {
 		p.Tag.(proposer).fail(api.Errorf(api.KindOverloaded, "too many writes wait on this node: try again later"))
 	}
 }
@@ -275,13 +263,7 @@ func (n *Node) lead(l leadRequest) {
 // read asks for a quorum round.
 func (n *Node) read(r reader) {
 	deadline := n.clock() + int64(holdTimeout)
-	full := false
-	n.box.put(func(in *inputs) {
-		if full = len(in.Reads) >= replica.ReadsMax; !full {
-			in.Reads = append(in.Reads, replica.Read{Deadline: deadline, Tag: r})
-		}
-	})
-	if full {
+	if !n.box.read(replica.Read{Deadline: deadline, Tag: r}) {
 		r.fail(api.Errorf(api.KindOverloaded, "too many reads wait on this node: try again later"))
 	}
 }

@@ -81,7 +81,7 @@ func newCluster(t *testing.T, seed uint64, size int) *cluster {
 	}
 	c.ids = conf.Voters
 	for _, id := range c.ids {
-		n := &node{c: c, id: id, retain: replica.Retention{Entries: 1000, Bytes: 1 << 30},
+		n := &node{c: c, id: id, retain: replica.Retention{Entries: 1000, EntryBytes: 1 << 30, Bytes: 1 << 30},
 			store: memstore.New(&raftpb.SnapshotMetadata{ConfState: conf, Index: &one, Term: &one})}
 		c.nodes[id] = n
 		n.start()

@@ -40,7 +40,7 @@ func randomFaults(t *testing.T, seed uint64) {
 		case p < 36:
 			n.hung = !n.hung
 		case p < 60 && n.replica != nil:
-			n.retain = replica.Retention{Entries: 5, Bytes: 1 << 10}
+			n.retain = replica.Retention{Entries: 5, EntryBytes: 1 << 10, Bytes: 1 << 10}
 			n.checkpoint()
 		case p < 500 && n.replica != nil && (n.role.Serving || c.rng.IntN(8) == 0):
 			n.propose(fmt.Sprint("c", i))
@@ -219,7 +219,7 @@ func TestSnapshotAfterTruncation(t *testing.T) {
 	c.run(3000 * ms)
 	for _, id := range c.ids {
 		if n := c.nodes[id]; n != away {
-			n.retain = replica.Retention{Entries: 5, Bytes: 0}
+			n.retain = replica.Retention{Entries: 5, EntryBytes: 0, Bytes: 0}
 			n.checkpoint()
 		}
 	}
