@@ -26,14 +26,14 @@ type service struct {
 	conn  *nats.Conn // account of the clients
 	inner *nats.Conn // internal account
 
-	mu     sync.Mutex
-	reads  []*nats.Subscription // while its state keeps up
+	mu    sync.Mutex
+	reads []*nats.Subscription // while its state keeps up
 	// readsAt and writesAt are where its own server's clients are answered, the
 	// name of a node or empty for any.
 	readsAt, writesAt string
 	leaving           bool
-	writes []*nats.Subscription // while this node takes writes
-	leads  []*nats.Subscription // while it serves as leader
+	writes            []*nats.Subscription // while this node takes writes
+	leads             []*nats.Subscription // while it serves as leader
 }
 
 // start subscribes to what every node answers.
