@@ -114,7 +114,7 @@ func (c *Client) attempt(ctx context.Context, r request, patience time.Duration)
 	reply, err := c.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: r.subject, Header: r.header, Data: r.body})
 	if err != nil {
 		f := c.transportFailure(r, err)
-		if f.moved = link.Err() != nil; f.sent && !f.moved {
+		if f.moved = link.Err() != nil || errors.Is(err, nats.ErrDisconnected); f.sent && !f.moved {
 			c.link.doubt()
 		}
 		return nil, f
@@ -138,9 +138,11 @@ func (c *Client) transportFailure(r request, err error) *failure {
 			e = api.Errorf(api.KindNoLeader, "no leader takes %s: wait for an election, or check that a majority of the nodes runs", r.subject)
 		}
 		return &failure{err: e, again: true, pause: noLeaderPause}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, nats.ErrTimeout):
+	// ErrDisconnected ends the requests that are in flight when doubt breaks the
+	// connection.
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrDisconnected):
 		return &failure{err: api.Errorf(api.KindTimeout, "no answer to %s", r.subject), again: true, sent: true}
-	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting), errors.Is(err, nats.ErrDisconnected):
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting):
 		e := api.Errorf(api.KindUnavailable, "not connected to a NATS server: check that a node runs at the addresses given")
 		return &failure{err: e, again: true, pause: noLeaderPause}
 	case errors.Is(err, nats.ErrMaxPayload):

@@ -1,9 +1,12 @@
 package client
 
 import (
+	"context"
+	"errors"
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -112,6 +115,29 @@ func TestHungServerIsLeft(t *testing.T) {
 			}
 			wg.Wait()
 		})
+	}
+}
+
+// What was under way when a server is left may have taken effect there.
+func TestLeftServerLeavesTheOutcomeUnknown(t *testing.T) {
+	b := newBus(t)
+	arrived := make(chan struct{})
+	b.serve("kv.put.>", func(n int, _ *nats.Msg) *nats.Msg {
+		if n == 1 {
+			close(arrived)
+			return nil
+		}
+		return fails(api.KindUnavailable)
+	})
+	c := b.client()
+	go func() {
+		<-arrived
+		_ = c.Conn().ForceReconnect()
+	}()
+	ctx, cancel := context.WithTimeout(deadline(t), time.Second)
+	defer cancel()
+	if _, err := c.Put(ctx, "/a", nil); !errors.Is(err, client.ErrTimeout) {
+		t.Errorf("%v, want %v", err, client.ErrTimeout)
 	}
 }
 
