@@ -41,7 +41,7 @@ var catches = []catch{
 	{mutant.CheckpointBeforeSync, consensus, `has recorded a checkpoint`, 5},
 	{mutant.DiscardBeforeCheckpoint, hangs, `meta record is missing|another state|not deterministic`, 30},
 
-	{mutant.ApplyTwice, consensus, `another state|not deterministic|dedup slot`, 5},
+	{mutant.ApplyTwice, consensus, `another state|not deterministic|dedup (slot|record)`, 5},
 	{mutant.DedupForgotten, consensus, `another state|not deterministic`, 5},
 	{mutant.RevisionFromKeys, compactions, `another state|not deterministic`, 10},
 	{mutant.PublishEarly, reads, `keys: wrong answer|keeps \d+ timers`, 5},

@@ -262,3 +262,20 @@ func TestFlippedBits(t *testing.T) {
 		t.Errorf("record under another key: %v", err)
 	}
 }
+
+// What another version of the program wrote is refused, but not called corrupt.
+func TestOtherFormats(t *testing.T) {
+	changeKey, slotKey := appendChangeKey(nil, 7, 0), appendSlotKey(nil, 3)
+	other := func(id, b []byte) []byte {
+		b[4]++
+		return sealed(id, b)
+	}
+	_, metaErr := decodeMeta(other(metaKey, appendMeta(nil, &meta{})))
+	_, changeErr := decodeChangeRecord(changeKey, other(changeKey, someChanges().appendTo(nil, changeKey, true)))
+	_, slotErr := decodeSlotRecord(slotKey, other(slotKey, appendSlotRecord(nil, slotKey, nil)))
+	for _, err := range []error{metaErr, changeErr, slotErr} {
+		if err == nil || errors.Is(err, store.ErrCorrupt) {
+			t.Error(err)
+		}
+	}
+}

@@ -25,7 +25,8 @@ type meta struct {
 }
 
 const (
-	metaFormat = 1
+	// metaFormat is of the whole state: a state of another one is not opened.
+	metaFormat = 2
 	metaBytes  = 4 + 1 + 7*8 + 32
 )
 
@@ -47,7 +48,7 @@ func decodeMeta(b []byte) (meta, error) {
 		return meta{}, fmt.Errorf("%w: meta record", store.ErrCorrupt)
 	}
 	if b[4] != metaFormat {
-		return meta{}, fmt.Errorf("mvcc: meta record has format %d, this program knows %d: upgrade it", b[4], metaFormat)
+		return meta{}, fmt.Errorf("mvcc: the state has format %d, this program knows %d: use the version that wrote it, or begin with an empty data directory", b[4], metaFormat)
 	}
 	word := func(n int) uint64 { return binary.BigEndian.Uint64(b[5+8*n:]) }
 	m := meta{
