@@ -28,7 +28,7 @@ func config(dir string, rng *rand.Rand) Config {
 	return cfg
 }
 
-func open(t testing.TB, cfg Config) *Store {
+func open(t *testing.T, cfg Config) *Store {
 	t.Helper()
 	s, err := Open(cfg)
 	if err != nil {
@@ -38,7 +38,7 @@ func open(t testing.TB, cfg Config) *Store {
 	return s
 }
 
-func ok(t testing.TB, err error) {
+func ok(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

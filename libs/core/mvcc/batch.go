@@ -53,14 +53,11 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 			return nil, err
 		}
 	}
-	if err := b.writeSegments(e.Index); err != nil {
-		return nil, err
-	}
 	b.meta.index, b.meta.term, b.meta.digest = e.Index, e.Term, b.m.digest.end()
 	b.muts = append(b.muts, store.Mutation{
 		Key: metaKey, Value: appendMeta(b.arena.alloc(metaBytes), &b.meta), TS: store.EndOf(e.Index),
 	})
-	return results, nil
+	return results, b.writeSegments(e.Index)
 }
 
 func (b *batch) begin(ts store.TS) {
@@ -155,6 +152,7 @@ func (b *batch) commit() {
 	if len(b.changes) == 0 {
 		return
 	}
+	b.m.segments.count(b.changes)
 	b.meta.revision++
 	b.revisions = append(b.revisions, b.src.ts)
 	b.m.digest.revision(&b.meta, uint64(b.src.ts), b.changes)
@@ -162,7 +160,6 @@ func (b *batch) commit() {
 		b.writeChanges(first, min(first+blockChanges, len(b.changes)))
 	}
 	for sub, v := range b.changes {
-		b.m.segments.count(v)
 		e := &kvpb.Event{Sub: int64(sub), Last: sub == len(b.changes)-1}
 		if v.deleted {
 			e.Expired = v.expired

@@ -19,11 +19,11 @@ import (
 //	'l' | id 8                                       lease
 //	'a' | id 8 | user key                            attachment of a key to a lease
 //	't' | user key                                   time to live of a key
-//	'n' | user key                                   segment of live keys that begins there
+//	'n' | user key                                   segment of live keys, with the TS that counts.go tells
 //	'm'                                              meta
 //
 // Everything that a command writes has the command's TS, the meta record has
-// the end of its entry, segments as counts.go tells.
+// the end of its entry.
 const (
 	prefixKey        = 'k'
 	prefixChunk      = 'c'
