@@ -115,15 +115,15 @@ func clientOptions(cfg ClientConfig) (opts *server.Options, password string, err
 // addClientAccounts defines who may connect and do what.
 func addClientAccounts(opts *server.Options, public bool, password string) error {
 	kv, feed := server.NewAccount(accountKV), server.NewAccount(accountFeed)
-	if err := mapUnknown(kv); err != nil {
-		return fmt.Errorf("map unknown operations: %w", err)
-	}
 	opts.Accounts = []*server.Account{kv, feed, server.NewAccount(accountSystem)}
 	opts.Users = []*server.User{
 		internalUser(userService, password, kv),
 		internalUser(userInternal, password, feed),
 	}
 	if public {
+		if err := mapUnknown(kv); err != nil {
+			return fmt.Errorf("map unknown operations: %w", err)
+		}
 		opts.Users = append(opts.Users, &server.User{
 			Username: userAnonymous, Account: kv, Permissions: anonymousPermissions(),
 		})
@@ -141,7 +141,7 @@ func anonymousPermissions() *server.Permissions {
 			api.SubjectWatch + ">", "kvtail.>", api.SubjectProgress, api.SubjectProgress + ".>",
 			"$SYS.>", "_R_.>", "$GR.>",
 		}},
-		Subscribe: &server.SubjectPermission{Deny: []string{"kv.>", SubjectUnknown + ">"}},
+		Subscribe: &server.SubjectPermission{Deny: []string{"kv.>", SubjectUnknown + ">", subjectAt + ">"}},
 	}
 }
 
@@ -167,6 +167,36 @@ func (b *ClientBus) connect(user string) (*nats.Conn, error) {
 	}
 	b.conns = append(b.conns, nc)
 	return nc, nil
+}
+
+// At is what stands before the subject of a request that AnswerAt sends to a
+// server's process.
+func At(server string) string { return fmt.Sprintf("%s%x.", subjectAt, server) }
+
+// AnswerAt has the server send requests on the subjects, which are those of known
+// operations, that its own clients publish to the process of one server, on
+// At(server) + subject, instead of to any subscriber anywhere; or, if server is
+// empty, to any again. Requests of other servers' clients stay as they are.
+//
+// That process must have subscribed to At(server) + subject and flushed that
+// before, and must still answer what arrives there afterwards: a request that the
+// server is just looking at may follow.
+func (b *ClientBus) AnswerAt(subjects []string, server string) error {
+	acc, err := b.server.srv.LookupAccount(accountKV)
+	if err != nil {
+		return fmt.Errorf("client bus: %w", err)
+	}
+	at := ""
+	if server != "" {
+		at = At(server)
+	}
+	for _, subject := range subjects {
+		// A mapping that is there already is exchanged in its place.
+		if err := acc.AddMapping(subject, at+subject); err != nil {
+			return fmt.Errorf("client bus: map %s: %w", subject, err)
+		}
+	}
+	return nil
 }
 
 // URL is where clients connect, nats://host:port.

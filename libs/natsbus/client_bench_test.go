@@ -16,7 +16,7 @@ func BenchmarkPublish(b *testing.B) {
 		}
 		kv := opts.Accounts[0]
 		if !mapped {
-			for _, s := range append(mappedSubjects(), "kv.>") {
+			for _, s := range append(mappedSubjects(), "kv.>", subjectAt+">") {
 				kv.RemoveMapping(s)
 			}
 		}

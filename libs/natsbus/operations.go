@@ -1,6 +1,7 @@
 package natsbus
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/kvorum/kvorum/libs/api"
@@ -30,28 +31,53 @@ var Operations = []string{
 // or, for the status, by the name of a node.
 var prefixed = map[string]bool{api.SubjectList: true, api.SubjectHistory: true, api.SubjectSync: true, api.SubjectStatus: true}
 
+// hot are the operations asked most often: the server tries mappings in order,
+// so that the first ones are found soonest.
+var hot = []string{api.SubjectGet, api.SubjectPut, api.SubjectTxn, api.SubjectRange, api.SubjectList}
+
+// subjectInbox is where answers go.
+const subjectInbox = "_INBOX."
+
+// subjectAt is followed by a server's token and the subject of a request that the
+// server's own process answers; see AnswerAt.
+const subjectAt = "kvat."
+
 // mapUnknown sets up the account so that requests on unknown subjects arrive
-// below SubjectUnknown. Mappings are tried in order, and those of known
-// operations change nothing.
+// below SubjectUnknown, and so does what a client sends to a node past that
+// node's own mapping. Mappings are tried in order, and those of known operations
+// change nothing.
 func mapUnknown(acc *server.Account) error {
 	for _, subject := range mappedSubjects() {
 		if err := acc.AddMapping(subject, subject); err != nil {
 			return err
 		}
 	}
-	return acc.AddMapping("kv.>", SubjectUnknown+"kv.>")
+	for _, subject := range []string{"kv.>", subjectAt + ">"} {
+		if err := acc.AddMapping(subject, SubjectUnknown+subject); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func mappedSubjects() []string {
-	var known []string
-	for _, op := range Operations {
+func mappedSubjects() (known []string) {
+	add := func(op string) {
 		if strings.HasSuffix(op, ".") {
 			known = append(known, op+">")
-			continue
+			return
 		}
 		known = append(known, op)
 		if prefixed[op] {
 			known = append(known, op+".>")
+		}
+	}
+	for _, op := range hot {
+		add(op)
+	}
+	add(subjectInbox)
+	for _, op := range Operations {
+		if !slices.Contains(hot, op) {
+			add(op)
 		}
 	}
 	return known

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/client"
 	"github.com/kvorum/kvorum/tests/harness"
@@ -40,11 +42,18 @@ type load struct {
 func (l *load) key(w int) string { return fmt.Sprintf("/load/%02d", w) }
 
 func startLoad(t *testing.T, c *harness.Cluster, writers int) *load {
+	var clients []*client.Client
+	for range writers {
+		clients = append(clients, c.Client())
+	}
+	return startLoadWith(t, clients)
+}
+
+func startLoadWith(t *testing.T, clients []*client.Client) *load {
 	ctx, cancel := context.WithCancel(bounded(t))
-	l := &load{acked: make([]atomic.Int64, writers), stop: cancel}
+	l := &load{acked: make([]atomic.Int64, len(clients)), stop: cancel}
 	l.last.Store(time.Now().UnixNano())
-	for w := range writers {
-		cl := c.Client()
+	for w, cl := range clients {
 		l.wg.Go(func() {
 			for n := int64(1); ctx.Err() == nil; n++ {
 				_, err := cl.Put(ctx, l.key(w), []byte(fmt.Sprint(n)))
@@ -131,7 +140,12 @@ type record struct {
 
 func watch(t *testing.T, ctx context.Context, c *harness.Cluster, span client.Span) *record {
 	t.Helper()
-	w, err := c.Client().Watch(ctx, span)
+	return watchWith(t, ctx, c.Client(), span)
+}
+
+func watchWith(t *testing.T, ctx context.Context, cl *client.Client, span client.Span) *record {
+	t.Helper()
+	w, err := cl.Watch(ctx, span)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,6 +277,32 @@ func TestLostQuorum(t *testing.T) {
 	})
 	if kv, err := cl.Get(ctx, "/a"); err != nil || string(kv.Value) != "3" {
 		t.Errorf("after the quorum is back: %q %v", kv.Value, err)
+	}
+}
+
+// A read is answered by the node that the client is connected to.
+func TestReadsStayWithTheClientsNode(t *testing.T) {
+	c := harness.Start(t, harness.Options{})
+	ctx := bounded(t)
+	who := func(nc *nats.Conn, subject string) string {
+		m, err := nc.RequestWithContext(ctx, subject, nil)
+		if err != nil {
+			return err.Error()
+		}
+		return m.Header.Get(api.HeaderNode)
+	}
+	for i, n := range c.Nodes {
+		nc := c.ClientOf(i).Conn()
+		for _, subject := range []string{"kv.get.a", "kv.list", "kv.list.a", "kv.range", "kv.elect.leader"} {
+			c.Until("it answers on "+subject+" itself, always", func(context.Context) bool {
+				for range 20 {
+					if who(nc, subject) != n.Name {
+						return false
+					}
+				}
+				return true
+			})
+		}
 	}
 }
 

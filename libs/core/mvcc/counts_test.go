@@ -158,7 +158,7 @@ func TestWrongSegment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := newBatch(m, nil)
+		b := newBatch(m, nil, 0)
 		b.src.ts = store.EndOf(1)
 		if err := st.Write([]store.Mutation{row(b, []byte{prefixSegment})}); err != nil {
 			t.Fatal(err)

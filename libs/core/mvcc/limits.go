@@ -29,8 +29,8 @@ const (
 // entry does: they are the same on every node, and a version of the program
 // that changes one must tell old entries from new ones.
 type limits struct {
-	dedupIDs    int // remembered ids; also the number of slots on disk
-	dedupBytes  int // encoded size of all slots together
+	dedupIDs    int // remembered ids, at least 2
+	dedupBytes  int // slot.counted of all of them together
 	dedupResult int // largest remembered answer
 	deleteKeys  int // keys deleted by one command
 	leaseKeys   int // keys attached to one lease; not more than deleteKeys
