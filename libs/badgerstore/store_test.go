@@ -47,7 +47,7 @@ func open(t testing.TB, cfg Config) *Store {
 	return s
 }
 
-func ok(t testing.TB, err error) {
+func ok(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -73,14 +73,11 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 	}
 	b.closeChanges(0, true)
 	b.closeSlots()
-	if err := b.writeSegments(e.Index); err != nil {
-		return nil, err
-	}
 	b.meta.index, b.meta.term, b.meta.digest = e.Index, e.Term, b.m.digest.end()
 	b.muts = append(b.muts, store.Mutation{
 		Key: metaKey, Value: appendMeta(b.arena.alloc(metaBytes), &b.meta), TS: store.EndOf(e.Index),
 	})
-	return results, nil
+	return results, b.writeSegments(e.Index)
 }
 
 func (b *batch) begin(ts store.TS) {
@@ -177,12 +174,12 @@ func (b *batch) commit() {
 	if len(b.changes) == 0 {
 		return
 	}
+	b.m.segments.count(b.changes)
 	b.meta.revision++
 	b.revisions = append(b.revisions, b.src.ts)
 	b.m.digest.revision(&b.meta, uint64(b.src.ts), b.changes)
 	b.keepChanges()
 	for sub, v := range b.changes {
-		b.m.segments.count(v)
 		e := b.told.one()
 		e.event.Sub, e.event.Last, e.event.Kv = int64(sub), sub == len(b.changes)-1, &e.kv
 		if v.deleted {

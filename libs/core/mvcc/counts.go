@@ -168,19 +168,21 @@ func (s *segments) reshape(g *segment, keys int64) *segment {
 	return g
 }
 
-// count brings the segments in line with a change that a command keeps.
-func (s *segments) count(v *version) {
-	change := v.counts()
-	if change == 0 {
-		return
-	}
-	g := s.touch(s.of(v.key))
-	g.keys += change
-	e, command := g.entry, uint64(v.ts%store.MaxCommands)
-	if n := len(e.steps); n > 0 && e.steps[n-1].command == command {
-		e.steps[n-1].change += change
-	} else {
-		e.steps = append(e.steps, segmentStep{command, change})
+// count brings the segments in line with the changes of a command that stays.
+func (s *segments) count(changes []*version) {
+	for _, v := range changes {
+		change := v.counts()
+		if change == 0 {
+			continue
+		}
+		g := s.touch(s.of(v.key))
+		g.keys += change
+		e, command := g.entry, uint64(v.ts%store.MaxCommands)
+		if n := len(e.steps); n > 0 && e.steps[n-1].command == command {
+			e.steps[n-1].change += change
+		} else {
+			e.steps = append(e.steps, segmentStep{command, change})
+		}
 	}
 }
 
@@ -196,8 +198,8 @@ func (v *version) counts() int64 {
 	return 0
 }
 
-// writeSegments ends the part that the segments have in the entry at index,
-// after its last command.
+// writeSegments ends the part that the segments have in the entry at index, after
+// all else of it was written.
 func (b *batch) writeSegments(index uint64) error {
 	s := &b.m.segments
 	if len(s.touched) == 0 {

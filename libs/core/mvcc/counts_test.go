@@ -314,3 +314,17 @@ func TestCountsWhileApplying(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSegmentSteps: whatever stands where steps should, it is read or refused.
+func FuzzSegmentSteps(f *testing.F) {
+	f.Add(appendSteps(nil, []segmentStep{{1, 3}, {2, -1}, {1023, 100_000}}), int64(100_002))
+	f.Add([]byte{0x80}, int64(1))
+	f.Add([]byte{5, 0x80}, int64(1))
+	f.Fuzz(func(t *testing.T, tail []byte, keys int64) {
+		for _, ts := range []store.TS{0, store.At(7, 0), store.At(7, 2), store.EndOf(7), store.EndOf(8)} {
+			if n, err := segmentKeys([2]uint64{7, uint64(keys)}, tail, ts); n < 0 || err != nil && !errors.Is(err, store.ErrCorrupt) {
+				t.Errorf("%x as of %d: %d %v", tail, ts, n, err)
+			}
+		}
+	})
+}

@@ -61,7 +61,7 @@ func TestDigestIsStable(t *testing.T) {
 // TestEvictionIsStable: which ids are evicted is in the digest, so what an id
 // counts never changes either.
 func TestEvictionIsStable(t *testing.T) {
-	m, err := open(memstore.New(nil).State(), 0, limits{dedupIDs: 40, dedupBytes: 3000, dedupResult: 60, deleteKeys: 100, leaseKeys: 9, answerBytes: 1 << 20, segmentKeys: 512})
+	m, err := open(memstore.New(nil).State(), 0, limits{dedupIDs: 40, dedupBytes: 3000, dedupResult: 60, deleteKeys: 100, leaseKeys: 9, answerBytes: 1 << 20, segmentKeys: 8})
 	if err != nil {
 		t.Fatal(err)
 	}

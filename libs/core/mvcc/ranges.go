@@ -33,7 +33,7 @@ func pageOf(src *source, r *kvpb.RangeRequest, l *limits, bytesMax int) (*page, 
 	p := &page{
 		src: src, r: r, resp: &kvpb.RangeResponse{}, limit: r.Limit, bytesMax: bytesMax,
 		filtered: r.MinModRevision|r.MaxModRevision|r.MinCreateRevision|r.MaxCreateRevision != 0,
-		values:   !r.KeysOnly, unread: l.segmentKeys / 2,
+		values:   !r.KeysOnly, unread: max(1, l.segmentKeys/8),
 	}
 	if len(r.RangeEnd) == 0 {
 		rec, found, err := src.get(r.Key)
