@@ -107,15 +107,21 @@ type asked struct {
 }
 
 // ask asks the state's question, if it still has one, and gives it the answer.
-// What made all others ask as well is asked for all of them at once.
+// What others that stand where it does would ask as well, as they do after a
+// loss, is asked for all of them at once.
 func (w *Watcher) ask() {
 	first, ok := w.begin(nil)
 	if !ok {
 		return
 	}
 	list, ctx := []asked{first}, w.ctx
-	if first.question.Herd {
-		list, ctx = w.listener.begin(first), w.listener.link.closed
+	select {
+	case <-w.joined:
+		list = w.listener.begin(first)
+	default: // where it begins is its own question
+	}
+	if len(list) > 1 {
+		ctx = w.listener.link.closed
 	}
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()

@@ -4,7 +4,8 @@
 // this one performs their effects.
 //
 // Any number of replicas may run. The Raft leader grants publishing to one of
-// them, half a second at a time; the others follow and are ready. Only the
+// them, half a second at a time; the others follow, a tenth of a second behind
+// and quiet as long as they hear its progress, and are ready. Only the
 // holder answers requests, on the connection that it publishes on, so that
 // whatever an answer speaks of was published before it.
 //

@@ -3,7 +3,6 @@ package watch_test
 import (
 	"fmt"
 	"sort"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,8 +35,7 @@ type node struct {
 	compacted int64
 	changed   chan struct{} // closed and replaced on a commit
 	grants    grant.Leader
-	asked     map[string]int // requests for the grant of each replica, by name
-	polls     int            // of the feed, that wait
+	polls     int // of the feed, that wait
 }
 
 func startNode(t testing.TB) *node {
@@ -48,7 +46,7 @@ func startNode(t testing.TB) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(bus.Close)
-	n := &node{t: t, bus: bus, changed: make(chan struct{}), asked: make(map[string]int)}
+	n := &node{t: t, bus: bus, changed: make(chan struct{})}
 	n.lead(1)
 	nc, err := bus.Internal()
 	if err != nil {
@@ -157,8 +155,6 @@ func (n *node) grant(m *nats.Msg) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	name, _, _ := strings.Cut(req.Replica, ".")
-	n.asked[name]++
 	resp := &kvpb.GrantResponse{ForMillis: grant.Period / 1e6}
 	now := time.Now().UnixNano()
 	if req.Release {
@@ -197,13 +193,6 @@ func (n *node) followed(replicas int) {
 		defer n.mu.Unlock()
 		return n.polls == replicas
 	})
-}
-
-// asks is how often a replica has asked for the grant.
-func (n *node) asks(name string) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.asked[name]
 }
 
 func position(e *kvpb.Event) api.Position {

@@ -12,6 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"github.com/kvorum/kvorum/libs/api"
+	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/svc"
 	"github.com/kvorum/kvorum/services/watch"
 )
@@ -142,27 +146,26 @@ func TestPausedHolder(t *testing.T) {
 	}
 }
 
-// While one publishes, the others ask for nothing, and one that gives up says so.
-func TestStandbyIsQuiet(t *testing.T) {
+// Who gives up the grant says so, and the others need not wait for silence.
+func TestReleaseIsTold(t *testing.T) {
 	n := startNode(t)
-	procs := replicas(t, n, "watch-1", "watch-2")
-	first := publisher(n)
-	other := map[string]string{"watch-1": "watch-2", "watch-2": "watch-1"}[first]
-	w := follow(t, n)
-	n.commit("/a")
-	w.until(1)
-	asked, held := n.asks(other), n.asks(first)
-	eventually(t, "the holder asks for its grant", func() bool { return n.asks(first) > held+10 })
-	if more := n.asks(other) - asked; more > 1 {
-		t.Errorf("a standby asked %d times for the grant", more)
-	}
-	if err := procs[first].Process.Signal(syscall.SIGTERM); err != nil {
+	nc, err := n.bus.Internal()
+	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the other publishes", func() bool { return publisher(n) == other })
-	n.commit("/b")
-	w.until(2)
-	w.complete(n)
+	told := make(chan *nats.Msg, 1)
+	if _, err := nc.ChanSubscribe("feed.released", told); err != nil {
+		t.Fatal(err)
+	}
+	stop := start(t, n, "watch-1", 0)
+	eventually(t, "it publishes", func() bool { return n.holds() != "" })
+	history(t, dial(t, n), api.SubjectHistory, &kvpb.HistoryRequest{})
+	stop()
+	select {
+	case <-told:
+	case <-time.After(patience):
+		t.Error("nobody is told")
+	}
 }
 
 func TestUsage(t *testing.T) {
