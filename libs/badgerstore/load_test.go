@@ -219,8 +219,8 @@ func BenchmarkFill(b *testing.B) {
 	s.Close()
 }
 
-// BenchmarkOpen opens a filled folder with as many keys as it is named by,
-// what the page cache has of it dropped, and reads one key.
+// BenchmarkOpen opens a filled folder with as many keys as it is named by, and
+// reads one of them.
 func BenchmarkOpen(b *testing.B) {
 	dir := os.Getenv("KVORUM_FILL")
 	if dir == "" {

@@ -84,7 +84,7 @@ func orElse[T comparable](p *T, def T) {
 // The level that new tables are merged into is large: with Badger's 10 MiB a
 // small database would have two levels, and write all data once more.
 func (o options) badger(dir string, s shape) badger.Options {
-	return badger.DefaultOptions(dir).
+	b := badger.DefaultOptions(dir).
 		WithLogger(&badgerLogger{o.logger.With("dir", dir)}).
 		WithMemTableSize(s.memTableBytes).
 		WithNumMemtables(2).
@@ -103,6 +103,10 @@ func (o options) badger(dir string, s shape) badger.Options {
 		WithSyncWrites(false).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false)
+	// Badger makes the tables of each level below twice as large, and builds ten
+	// and more of them at once: a large database would take memory for that.
+	b.TableSizeMultiplier = 1
+	return b
 }
 
 // openBadger opens a database. What an earlier process may have left in the page
