@@ -32,6 +32,9 @@ func (r *runner) all(ctx context.Context) {
 			return
 		}
 		if err := r.prepare(ctx, x); err != nil {
+			if ctx.Err() != nil {
+				return
+			}
 			r.report.fail(x.name, r.system.name(), fmt.Errorf("starting: %w", err))
 			return
 		}
