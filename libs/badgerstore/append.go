@@ -125,6 +125,7 @@ func (l *raftLog) append(b store.Batch, mark uint64) error {
 // appendPart commits and flushes the records of p's entries. The commit index
 // moves only as far as the log has entries.
 func (l *raftLog) appendPart(p store.Batch, records []*badger.Entry, mark uint64) error {
+	releaseBuffers(l.db)
 	next := *l.meta
 	next.last += uint64(len(p.Entries))
 	if p.Checkpoint != 0 {

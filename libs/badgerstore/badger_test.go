@@ -49,7 +49,7 @@ func dirtyKiB(t *testing.T, dir string) map[string]int {
 // that wait to become tables. Workaround: memfiles.go.
 func TestBadgerSyncSkipsRotatedMemtables(t *testing.T) {
 	dir := t.TempDir()
-	db, err := badger.Open(newOptions(Config{}).badger(dir))
+	db, err := badger.Open(newOptions(Config{}).badger(dir, newOptions(Config{}).log))
 	ok(t, err)
 	defer db.Close()
 	value := make([]byte, 1<<20-100)
@@ -80,7 +80,7 @@ func TestBadgerSyncSkipsRotatedMemtables(t *testing.T) {
 // verified while reading. Workaround: guard, and NoVerification.
 func TestBadgerVerifyChecksumPanics(t *testing.T) {
 	dir := t.TempDir()
-	opts := newOptions(Config{}).badger(dir)
+	opts := newOptions(Config{}).badger(dir, newOptions(Config{}).log)
 	db, err := badger.Open(opts)
 	ok(t, err)
 	ok(t, db.Update(func(txn *badger.Txn) error { return txn.Set([]byte("k"), make([]byte, 10_000)) }))

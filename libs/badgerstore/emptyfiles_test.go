@@ -20,7 +20,7 @@ func TestEmptyFiles(t *testing.T) {
 	for _, name := range []string{"log/000001.vlog", "log/00002.mem", "state-1/000001.vlog", "state-1/00002.mem"} {
 		dir := image(t, killed)
 		ok(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
-		if err := readAll(dir); err != nil {
+		if err := readAll(dir, 0); err != nil {
 			t.Errorf("%s is empty: %v", name, err)
 		}
 	}

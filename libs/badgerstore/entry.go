@@ -24,7 +24,7 @@ const (
 	entryPrefix = 'e'
 	entryKeyLen = 1 + 8 + 2
 	chunkHead   = 4 + 2
-	chunkBytes  = 512 << 10
+	chunkBytes  = 64 << 10
 
 	// maxEntryBytes is the largest entry, encoded: it has to fit into one
 	// transaction, which Badger bounds by 15% of a memtable.
@@ -50,18 +50,21 @@ func keyIndex(key []byte) (index uint64, chunk int, ok bool) {
 
 // encodeEntry cuts an entry into records.
 func encodeEntry(e *raftpb.Entry) ([]*badger.Entry, error) {
-	raw, err := proto.Marshal(e)
+	size := proto.Size(e)
+	raw, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(make([]byte, chunkHead, chunkHead+size), e)
 	if err != nil {
 		return nil, err
 	}
-	count := max(1, (len(raw)+chunkBytes-1)/chunkBytes)
+	count := max(1, (size+chunkBytes-1)/chunkBytes)
 	records := make([]*badger.Entry, 0, count)
 	for i := range count {
-		part := raw[i*chunkBytes : min(len(raw), (i+1)*chunkBytes)]
+		value := raw // The only chunk is where the entry was encoded.
+		if count > 1 {
+			from, to := chunkHead+i*chunkBytes, chunkHead+min(size, (i+1)*chunkBytes)
+			value = append(make([]byte, chunkHead, chunkHead+to-from), raw[from:to]...)
+		}
 		key := entryKey(e.GetIndex(), i)
-		value := make([]byte, chunkHead, chunkHead+len(part))
 		binary.BigEndian.PutUint16(value[4:], uint16(count))
-		value = append(value, part...)
 		binary.BigEndian.PutUint32(value, chunkSum(key, value))
 		records = append(records, badger.NewEntry(key, value))
 	}

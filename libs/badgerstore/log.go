@@ -46,7 +46,7 @@ func openLog(dir string, opts options, bootstrap *raftpb.SnapshotMetadata, initi
 			return nil, err
 		}
 	}
-	db, err := openBadger(dir, opts.badger(dir), badger.Open)
+	db, err := openBadger(opts.badger(dir, opts.log), opts.verification, badger.Open)
 	if err != nil {
 		return nil, err
 	}

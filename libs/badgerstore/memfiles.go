@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
 )
 
@@ -92,33 +93,56 @@ func (m *memFiles) close() {
 
 // syncMemFiles flushes the file of every memtable in dir, and dir. A file that
 // is gone when its turn comes has become a table, which Badger flushes before
-// it removes the file. With forget the next read is the device's.
-func syncMemFiles(dir string, forget bool) error {
+// it removes the file.
+func syncMemFiles(dir string) error {
+	return syncEachMemFile(dir, func(f *os.File) error { return unix.Fdatasync(int(f.Fd())) })
+}
+
+// syncLeftFiles flushes what an earlier process that was not closed may have left
+// unflushed, and has the next reads be the device's. Tables are not among that:
+// one is flushed before it is listed, and never written again.
+func syncLeftFiles(dir string) error {
+	forget := func(f *os.File) error {
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			return err
+		}
+		// After an earlier failure the kernel may hold pages that it takes
+		// for written and that are not.
+		return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	}
+	if err := syncFile(filepath.Join(dir, badger.ManifestFilename), forget); err != nil {
+		return err
+	}
+	return syncEachMemFile(dir, forget)
+}
+
+func syncEachMemFile(dir string, sync func(*os.File) error) error {
 	numbers, err := memNumbers(dir)
 	if err != nil {
 		return err
 	}
 	for _, n := range numbers {
-		path := memPath(dir, n)
-		f, err := os.Open(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("badgerstore: open a memtable file: %w", err)
-		}
-		err = unix.Fdatasync(int(f.Fd()))
-		if err == nil && forget {
-			// After an earlier failure the kernel may hold pages that it takes
-			// for written and that are not.
-			err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
-		}
-		f.Close()
-		if err != nil {
-			return fmt.Errorf("badgerstore: flush %s: %w", path, err)
+		if err := syncFile(memPath(dir, n), sync); err != nil {
+			return err
 		}
 	}
 	return syncDir(dir)
+}
+
+// syncFile does nothing with a file that is not there.
+func syncFile(path string, sync func(*os.File) error) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("badgerstore: open a file to flush: %w", err)
+	}
+	defer f.Close()
+	if err := sync(f); err != nil {
+		return fmt.Errorf("badgerstore: flush %s: %w", path, err)
+	}
+	return nil
 }
 
 func memPath(dir string, n int) string { return filepath.Join(dir, fmt.Sprintf("%05d.mem", n)) }

@@ -16,31 +16,56 @@ type options struct {
 	tuning
 	minFreeBytes uint64
 	logger       *slog.Logger
+	verification *verification
 }
 
 // tuning is what the tests vary; zero fields take the values of newOptions.
 type tuning struct {
-	memTableBytes  int64 // at least 16 MiB: a transaction takes 15% of it
-	baseTableBytes int64
-	newTables      int    // how many of them wait before they are merged
-	tailBytes      uint64 // of the cache of recent log entries
-	partBytes      int    // of one transaction of the log
-	truncateStep   int    // entries in one transaction of a truncation
+	log, state   shape
+	tailBytes    uint64 // of the cache of recent log entries
+	partBytes    int    // of one transaction of the log
+	truncateStep int    // entries in one transaction of a truncation
+	atOnceBytes  int64  // of tables that Open verifies
 }
 
+// shape is how one database holds its data.
+type shape struct {
+	memTableBytes  int64 // a transaction takes 15% of it, and at least 1 MiB
+	baseTableBytes int64
+	blockBytes     int
+	newTables      int // how many of them wait before they are merged
+}
+
+// What a memtable takes in memory is about 1.3 times its size, and a table that
+// is being built twice its size rounded up to a power of two; several are built
+// at once.
+//
+// The log's memtable holds an entry of maxEntryBytes in one transaction. Its blocks
+// hold four chunks: a value that does not fit into a block costs three times its
+// size while a table is built.
+//
+// The state's memtable is the smallest that takes a value of MaxStateValueBytes
+// and Badger's threshold for values.
 func newOptions(cfg Config) options {
 	o := options{tuning: cfg.tune, minFreeBytes: cfg.MinFreeBytes, logger: cfg.Logger}
-	orElse(&o.memTableBytes, 16<<20)
-	orElse(&o.baseTableBytes, 4<<20)
-	orElse(&o.newTables, 5)
-	orElse(&o.tailBytes, 16<<20)
+	o.log.orElse(shape{memTableBytes: 16 << 20, baseTableBytes: 8 << 20, blockBytes: 4*chunkBytes + 4<<10, newTables: 5})
+	o.state.orElse(shape{memTableBytes: 8 << 20, baseTableBytes: 2 << 20, blockBytes: 16 << 10, newTables: 8})
+	orElse(&o.tailBytes, 8<<20)
 	orElse(&o.partBytes, maxEntryBytes)
 	orElse(&o.truncateStep, 1000)
+	orElse(&o.atOnceBytes, 64<<20)
 	orElse(&o.minFreeBytes, DefaultMinFreeBytes)
 	if o.logger == nil {
 		o.logger = slog.New(slog.DiscardHandler)
 	}
 	return o
+}
+
+func (s *shape) orElse(def shape) {
+	orElse(&s.memTableBytes, def.memTableBytes)
+	orElse(&s.baseTableBytes, def.baseTableBytes)
+	orElse(&s.blockBytes, def.blockBytes)
+	orElse(&s.newTables, def.newTables)
 }
 
 func orElse[T comparable](p *T, def T) {
@@ -55,13 +80,19 @@ func orElse[T comparable](p *T, def T) {
 // process stays small. Checksums of blocks are verified by Open and Scrub alone,
 // since Badger skips a damaged block silently when it verifies while reading;
 // the records carry their own.
-func (o options) badger(dir string) badger.Options {
+//
+// The level that new tables are merged into is large: with Badger's 10 MiB a
+// small database would have two levels, and write all data once more.
+func (o options) badger(dir string, s shape) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithLogger(&badgerLogger{o.logger.With("dir", dir)}).
-		WithMemTableSize(o.memTableBytes).
-		WithNumMemtables(3).
-		WithBaseTableSize(o.baseTableBytes).
-		WithNumLevelZeroTables(o.newTables).
+		WithMemTableSize(s.memTableBytes).
+		WithNumMemtables(2).
+		WithBaseTableSize(s.baseTableBytes).
+		WithBlockSize(s.blockBytes).
+		WithNumLevelZeroTables(s.newTables).
+		WithNumLevelZeroTablesStall(3 * (s.newTables + 1)).
+		WithBaseLevelSize(128 << 20).
 		WithNumCompactors(2).
 		WithValueThreshold(1 << 20).
 		WithValueLogFileSize(16 << 20).
@@ -76,9 +107,10 @@ func (o options) badger(dir string) badger.Options {
 
 // openBadger opens a database. What an earlier process may have left in the page
 // cache is made durable first, and read from the device again: what is read
-// from now on may be acted upon. Every table is verified, all of it: Badger
-// reads them in goroutines of its own, where damage would end the process.
-func openBadger(dir string, opts badger.Options, open func(badger.Options) (*badger.DB, error)) (db *badger.DB, err error) {
+// from now on may be acted upon. Tables are verified as verification says:
+// Badger reads them in goroutines of its own, where damage would end the process.
+func openBadger(opts badger.Options, v *verification, open func(badger.Options) (*badger.DB, error)) (db *badger.DB, err error) {
+	dir := opts.Dir
 	defer func() {
 		if r := recover(); r != nil {
 			err = errors.Join(corruptf(dir, "the files are damaged: %v", firstLine(r)), ErrNotClosed)
@@ -90,14 +122,14 @@ func openBadger(dir string, opts badger.Options, open func(badger.Options) (*bad
 	if err := removeEmptyFiles(dir); err != nil {
 		return nil, err
 	}
-	if err := syncMemFiles(dir, true); err != nil {
+	if err := syncLeftFiles(dir); err != nil {
 		return nil, err
 	}
 	tables, err := listedTables(dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTables(dir, tables, nil); err != nil {
+	if err := v.check(dir, tables); err != nil {
 		return nil, err
 	}
 	db, err = open(opts)

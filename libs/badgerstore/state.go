@@ -54,7 +54,7 @@ type state struct {
 var _ store.State = (*state)(nil)
 
 func openState(dir string, opts options) (*state, error) {
-	db, err := openBadger(dir, opts.badger(dir), badger.OpenManaged)
+	db, err := openBadger(opts.badger(dir, opts.state), opts.verification, badger.OpenManaged)
 	if err != nil {
 		return nil, err
 	}
@@ -94,15 +94,25 @@ func (s *state) Write(muts []store.Mutation) error {
 		}
 	}
 	s.compactors.wrote()
+	releaseBuffers(s.db)
 	batch := s.db.NewManagedWriteBatch()
 	defer batch.Cancel()
+	var bytes int
 	for _, m := range muts {
-		key := stateKey(m.Key)
+		bytes += 1 + len(m.Key) + sumBytes + len(m.Value)
+	}
+	// One piece of memory for all keys and values, which Badger copies.
+	entries, room := make([]badger.Entry, len(muts)), make([]byte, 0, bytes)
+	for i, m := range muts {
+		var key, value []byte
 		var err error
+		key, room = split(append(append(room, statePrefix), m.Key...))
 		if m.Delete {
 			err = batch.DeleteAt(key, uint64(m.TS))
 		} else {
-			err = batch.SetEntryAt(badger.NewEntry(key, seal(m)), uint64(m.TS))
+			value, room = split(appendSealed(room, m))
+			entries[i] = badger.Entry{Key: key, Value: value}
+			err = batch.SetEntryAt(&entries[i], uint64(m.TS))
 		}
 		if err != nil {
 			return s.fail(err)
@@ -110,6 +120,9 @@ func (s *state) Write(muts []store.Mutation) error {
 	}
 	return s.fail(batch.Flush())
 }
+
+// split returns b and the room behind it.
+func split(b []byte) (taken, room []byte) { return b[:len(b):len(b)], b[len(b):] }
 
 func checkMutation(m store.Mutation) error {
 	switch {
@@ -128,10 +141,9 @@ func stateKey(key []byte) []byte {
 	return append(append(k, statePrefix), key...)
 }
 
-// seal is the stored form of m's value.
-func seal(m store.Mutation) []byte {
-	b := make([]byte, sumBytes, sumBytes+len(m.Value))
-	binary.BigEndian.PutUint32(b, stateSum(m.TS, m.Key, m.Value))
+// appendSealed appends the stored form of m's value.
+func appendSealed(b []byte, m store.Mutation) []byte {
+	b = binary.BigEndian.AppendUint32(b, stateSum(m.TS, m.Key, m.Value))
 	return append(b, m.Value...)
 }
 
@@ -169,7 +181,7 @@ func (s *state) Sync() error {
 	if err := txn.CommitAt(next, nil); err != nil {
 		return s.fail(err)
 	}
-	if err := syncMemFiles(s.dir, false); err != nil {
+	if err := syncMemFiles(s.dir); err != nil {
 		return s.fail(err)
 	}
 	s.mark.Store(next)

@@ -15,6 +15,7 @@ type stateView struct {
 	state *state
 	ts    store.TS
 	txn   *badger.Txn
+	key   []byte // of the last Get, whose room the next one uses
 }
 
 // enter keeps the database open until leave.
@@ -39,18 +40,29 @@ func (v *stateView) Get(key []byte) (value []byte, err error) {
 	if len(key) == 0 {
 		return nil, store.ErrNotFound
 	}
-	item, err := v.txn.Get(stateKey(key))
+	v.key = append(append(v.key[:0], statePrefix), key...)
+	item, err := v.txn.Get(v.key)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, store.ErrNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("badgerstore: %s: get key %q: %w", v.state.dir, key, err)
 	}
-	stored, err := item.ValueCopy(nil)
+	return v.state.value(item, key)
+}
+
+// value verifies and returns the value of key, in the item's own copy of it: it
+// is there as long as the item is.
+func (s *state) value(item *badger.Item, key []byte) ([]byte, error) {
+	var stored []byte
+	err := item.Value(func(b []byte) error {
+		stored = b
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("badgerstore: %s: get key %q: %w", v.state.dir, key, err)
+		return nil, fmt.Errorf("badgerstore: %s: value of key %q: %w", s.dir, key, err)
 	}
-	return v.state.unseal(item.Version(), key, stored)
+	return s.unseal(item.Version(), key, stored)
 }
 
 // Scan implements store.View.
@@ -123,10 +135,7 @@ func (v *stateView) nextVersion(it *badger.Iterator, first bool) (m store.Mutati
 	if m.Delete {
 		return m, true, nil
 	}
-	stored, err := item.ValueCopy(nil)
-	if err == nil {
-		m.Value, err = v.state.unseal(item.Version(), m.Key, stored)
-	}
+	m.Value, err = v.state.value(item, m.Key)
 	return m, err == nil, err
 }
 
@@ -212,12 +221,7 @@ func (it *stateIterator) Value() []byte {
 	}
 	defer it.view.leave()
 	defer guard(it.view.state.dir, &it.err)
-	item := it.badger.Item()
-	stored, err := item.ValueCopy(nil)
-	if err == nil {
-		it.value, err = it.view.state.unseal(item.Version(), it.key, stored)
-	}
-	it.err = err
+	it.value, it.err = it.view.state.value(it.badger.Item(), it.key)
 	return it.value
 }
 

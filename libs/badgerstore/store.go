@@ -7,6 +7,7 @@
 //	DIR/LOCK         held by the process that has the directory open
 //	DIR/IDENTITY     format version, cluster, node; checked by every Open
 //	DIR/DAMAGED      what was found damaged; Open refuses (damage.go)
+//	DIR/UNVERIFIED   a process has not verified all that it found (verify.go)
 //	DIR/damaged/     files that were set aside, until the node is whole again
 //	DIR/log/         the Raft log
 //	DIR/state-N/     the state in use, named by the log's meta record; any other
@@ -23,9 +24,10 @@
 //
 // # What it does not
 //
-// Open and Scrub verify the tables whole. Between them, a damaged key or deletion
-// in a table of the state can hide a value, and a compaction can carry that into
-// a new table, where Scrub no longer sees it. A last batch whose bytes were
+// Scrub verifies the tables whole, and so does Open where they are few (verify.go).
+// Before and between them, a damaged key or deletion in a table of the state can
+// hide a value, and a compaction can carry that into a new table, where Scrub no
+// longer sees it. A last batch whose bytes were
 // damaged after it was written is taken for one that was being written when
 // power failed. A disk that fills up kills the process with a signal, since
 // the files are mapped: the caller watches FreeBytes and stops writing before.
@@ -114,6 +116,7 @@ func Open(cfg Config) (s *Store, err error) {
 		return nil, err
 	}
 	s = &Store{dir: cfg.Dir, opts: opts, lock: lock}
+	s.opts.verification = newVerification(cfg.Dir, opts.atOnceBytes)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -131,6 +134,11 @@ func Open(cfg Config) (s *Store, err error) {
 	}
 	if err := s.open(cfg.Bootstrap, s.identity.Initialized); err != nil {
 		return s, err
+	}
+	if !s.Unverified() {
+		if err := s.opts.verification.done(); err != nil {
+			return s, err
+		}
 	}
 	if s.identity.Initialized {
 		return s, nil
@@ -202,7 +210,8 @@ func (s *Store) FreeBytes() (uint64, error) { return freeBytes(s.dir) }
 
 // Scrub reads every table of both databases from the device and verifies its
 // checksums, nothing locked meanwhile. It fails with store.ErrCorrupt where one
-// does not match. A nil pace is none.
+// does not match. A nil pace is none. Once it has succeeded the store is no
+// longer Unverified.
 func (s *Store) Scrub(pace Pace) error {
 	s.mu.Lock()
 	state, closed := s.state, s.closed
@@ -214,11 +223,19 @@ func (s *Store) Scrub(pace Pace) error {
 		return err
 	}
 	err := scrubTables(state.dir, state.db, pace)
-	if err != nil && s.State() != state {
-		return nil // replaced by a received one, its files removed
+	if err != nil && s.State() == state { // not replaced by a received one
+		return err
 	}
-	return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	return s.opts.verification.done()
 }
+
+// Unverified reports whether Open left tables to a Scrub.
+func (s *Store) Unverified() bool { return s.opts.verification.pending.Load() }
 
 // Close implements store.Node. Views that are still open fail afterwards.
 func (s *Store) Close() error {

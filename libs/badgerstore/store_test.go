@@ -17,15 +17,24 @@ func config(dir string, rng *rand.Rand) Config {
 	cfg := Config{Dir: dir, Identity: testIdentity, Bootstrap: storetest.Bootstrap()}
 	if rng != nil {
 		cfg.tune = tuning{
-			memTableBytes:  []int64{16 << 20, 24 << 20}[rng.IntN(2)],
-			baseTableBytes: 1 << (20 + rng.IntN(4)),
-			newTables:      []int{1, 5}[rng.IntN(2)],
-			tailBytes:      1 << rng.IntN(25),
-			partBytes:      1 << (8 + rng.IntN(14)),
-			truncateStep:   1 + rng.IntN(1000),
+			log:          randomShape(rng, 16<<20),
+			state:        randomShape(rng, 8<<20),
+			tailBytes:    1 << rng.IntN(25),
+			partBytes:    1 << (8 + rng.IntN(14)),
+			truncateStep: 1 + rng.IntN(1000),
+			atOnceBytes:  []int64{1, 64 << 20}[rng.IntN(2)],
 		}
 	}
 	return cfg
+}
+
+func randomShape(rng *rand.Rand, memTableBytes int64) shape {
+	return shape{
+		memTableBytes:  memTableBytes << rng.IntN(2),
+		baseTableBytes: 1 << (20 + rng.IntN(4)),
+		blockBytes:     1 << (12 + rng.IntN(7)),
+		newTables:      []int{1, 5}[rng.IntN(2)],
+	}
 }
 
 func open(t *testing.T, cfg Config) *Store {

@@ -57,7 +57,7 @@ func scrubTables(dir string, db *badger.DB, pace Pace) error {
 		return list
 	}
 	for _, number := range numbers() {
-		err := checkTables(dir, []uint64{number}, pace)
+		err := checkTables(dir, []uint64{number}, true, pace)
 		if err != nil && !slices.Contains(numbers(), number) {
 			continue // A compaction has truncated and removed it meanwhile.
 		}
@@ -68,11 +68,12 @@ func scrubTables(dir string, db *badger.DB, pace Pace) error {
 	return nil
 }
 
-// checkTables verifies all checksums of tables in dir.
-func checkTables(dir string, tables []uint64, pace Pace) error {
+// checkTables verifies the checksums of tables in dir: all of them as the device
+// has them, or those of what Badger reads when it opens a table.
+func checkTables(dir string, tables []uint64, whole bool, pace Pace) error {
 	for _, number := range tables {
 		var paced error // pace has ended the scrub
-		err := checkTable(table.NewFilename(number, dir), func(bytes int) error {
+		err := checkTable(table.NewFilename(number, dir), whole, func(bytes int) error {
 			if pace != nil {
 				paced = pace(bytes)
 			}
@@ -90,14 +91,15 @@ func checkTables(dir string, tables []uint64, pace Pace) error {
 	return nil
 }
 
-// checkTable verifies the index and every block of a table. The file ends:
+// checkTable verifies the index and the last block of a table, or the whole. The
+// file ends:
 //
 //	blocks, index, index length(4), checksum, checksum length(4)
 //
 // and a block, whose place the index tells:
 //
 //	entries, offsets, their number(4), checksum, checksum length(4)
-func checkTable(path string, pace Pace) (err error) {
+func checkTable(path string, whole bool, pace Pace) (err error) {
 	defer func() {
 		if r := recover(); r != nil { // a flatbuffer or checksum that makes no sense
 			err = fmt.Errorf("%s", firstLine(r))
@@ -108,8 +110,10 @@ func checkTable(path string, pace Pace) (err error) {
 		return err
 	}
 	defer f.Close()
-	// The device's bytes are to be verified, not the kernel's copy of them.
-	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice; pages in use stay
+	if whole {
+		// The device's bytes are to be verified, not the kernel's copy of them.
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice; pages in use stay
+	}
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -131,11 +135,16 @@ func checkTable(path string, pace Pace) (err error) {
 		return fmt.Errorf("no blocks")
 	}
 	var place fb.BlockOffset
-	for i := range blocks.OffsetsLength() {
+	var buf []byte
+	first := blocks.OffsetsLength() - 1
+	if whole {
+		first = 0
+	}
+	for i := first; i < blocks.OffsetsLength(); i++ {
 		if !blocks.Offsets(&place, i) {
 			return fmt.Errorf("block %d has no place", i)
 		}
-		if err := checkBlock(file, int64(place.Offset()), int64(place.Len())); err != nil {
+		if buf, err = checkBlock(file, int64(place.Offset()), int64(place.Len()), buf); err != nil {
 			return fmt.Errorf("block %d: %w", i, err)
 		}
 		if err := pace(int(place.Len())); err != nil {
@@ -145,23 +154,21 @@ func checkTable(path string, pace Pace) (err error) {
 	return nil
 }
 
-func checkBlock(file section, offset, length int64) error {
-	if offset+length > file.size {
-		return fmt.Errorf("past the end")
+// checkBlock reads a block into buf, which it returns for the next one.
+func checkBlock(file section, offset, length int64, buf []byte) ([]byte, error) {
+	if length < 4 || offset+length > file.size {
+		return buf, fmt.Errorf("past the end")
 	}
-	block := make([]byte, length)
-	if _, err := file.f.ReadAt(block, offset); err != nil {
-		return err
+	buf = slices.Grow(buf[:0], int(length))[:length]
+	if _, err := file.f.ReadAt(buf, offset); err != nil {
+		return buf, err
 	}
-	file.size = offset + length
-	sum, err := file.takeLast()
-	if err != nil {
-		return err
+	data, size := buf[:length-4], int64(binary.BigEndian.Uint32(buf[length-4:]))
+	if size > int64(len(data)) {
+		return buf, fmt.Errorf("a checksum longer than its block")
 	}
-	if len(sum)+4 > len(block) {
-		return fmt.Errorf("a checksum longer than its block")
-	}
-	return verifySum(block[:len(block)-4-len(sum)], sum)
+	split := int64(len(data)) - size
+	return buf, verifySum(data[:split], data[split:])
 }
 
 // section is the part of a file that was not taken yet.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -25,11 +24,6 @@ const (
 	ExitFailure = 1 // it ran and failed; the last line on stderr says why
 	ExitUsage   = 2 // it was called wrongly; nothing was done
 )
-
-// MemoryLimitBytes is the soft limit of the Go heap unless the environment sets
-// GOMEMLIMIT: small enough for a loaded service to stay small, large enough not
-// to cost throughput.
-const MemoryLimitBytes = 256 << 20
 
 // ErrDone is returned by a run function that has answered all it was asked,
 // such as --version: exit code 0.
@@ -49,12 +43,10 @@ func Usagef(format string, args ...any) error {
 // then has as long as it needs to stop in order. A second signal ends the
 // process with ExitFailure.
 func Main(name string, run func(ctx context.Context, args []string) error) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(MemoryLimitBytes)
-	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(context.Background())
+	boundMemory(ctx)
 	go func() {
 		s := <-signals
 		slog.Info("stopping", "signal", s.String())

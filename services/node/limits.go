@@ -53,8 +53,11 @@ const (
 	// lookEvery is how often the disk's space and the reads that wait are looked
 	// at, together, so that an idle node is woken once for both.
 	lookEvery = 250 * time.Millisecond
-	// keepEntries are kept in every node's log behind the checkpoint.
+	// keepEntries are kept in every node's log behind the checkpoint, as many of
+	// them as have keepBytes: a start reads them all, and the log's compactions
+	// write them again and again.
 	keepEntries = 10_000
+	keepBytes   = 64 << 20
 
 	// stopTimeout bounds an orderly stop.
 	stopTimeout = 5 * time.Second

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -59,6 +60,34 @@ func TestDamagedAtStart(t *testing.T) {
 	l.verify(t, ctx, cl)
 	sameDigests(t, c)
 	readPrecious(t, ctx, cl)
+}
+
+// A node with so much data that it serves before all is verified finds the damage
+// afterwards.
+func TestDamagedBehindStart(t *testing.T) {
+	c := harness.Start(t, harness.Options{NodeFlags: []string{"--scrub-interval", "0"}})
+	ctx := bounded(t)
+	cl := c.Client()
+	putPrecious(t, ctx, cl)
+	large := make([]byte, 1<<20)
+	for i := range 80 {
+		if _, err := cl.Put(ctx, fmt.Sprintf("/large/%d", i), large); err != nil {
+			t.Fatal(err)
+		}
+	}
+	victim := (c.Leader() + 1) % 3
+	p := c.Nodes[victim]
+	awaitCheckpoint(t, c, victim)
+	stop(t, p)
+	flipAt(t, tables(t, p, "state-*"), preciousValue(7))
+	before := vouched(p)
+	p.Start()
+	awaitRebuilt(t, c, victim, before)
+	if !strings.Contains(p.Log(), "found by the verification behind the start") {
+		t.Error("it was found by something else")
+	}
+	readPrecious(t, ctx, c.ClientOf(victim))
+	sameDigests(t, c)
 }
 
 // A running node that reads what is damaged answers with an error, stops and

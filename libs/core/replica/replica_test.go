@@ -345,3 +345,28 @@ func TestReadOfALeadership(t *testing.T) {
 	l.replica.Read(replica.Read{Deadline: far, Term: l.role.Term, Tag: uint64(0)})
 	c.until("a read of the leadership", func() bool { return c.reads > served })
 }
+
+// Of the entries that every node keeps, only so many bytes stay.
+func TestKeptEntriesAreBounded(t *testing.T) {
+	c := healthy(t, 3)
+	n := c.leader()
+	for i := range 50 {
+		n.propose(fmt.Sprint(i))
+		c.run(5 * ms)
+	}
+	c.until("all", func() bool { return len(n.disk) == 0 })
+	first := func() uint64 {
+		n.checkpoint()
+		index, err := n.store.Log().FirstIndex()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return index
+	}
+	n.retain = replica.Retention{Entries: 1000, Bytes: 1 << 30}
+	all := first()
+	n.retain.EntryBytes = 500
+	if now := first(); now < all+20 {
+		t.Errorf("the log began at %d and now at %d", all, now)
+	}
+}

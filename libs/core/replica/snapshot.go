@@ -45,9 +45,10 @@ func (s snapshotOffer) Snapshot() (*raftpb.Snapshot, error) {
 
 // Retention says how much of the log is kept for followers.
 type Retention struct {
-	// Entries that every node keeps, as far as Bytes allows, so that another
-	// node can catch up from whoever leads next.
-	Entries uint64
+	// Entries that every node keeps, as far as EntryBytes (if not 0) and Bytes
+	// allow, so that another node can catch up from whoever leads next.
+	Entries    uint64
+	EntryBytes uint64
 	// Bytes at most that are kept for a follower that does not answer.
 	Bytes uint64
 }
@@ -65,6 +66,9 @@ func (r *Replica) PlanTruncate(keep Retention) (index uint64) {
 	entries := keep.Entries
 	if perEntry := log.Bytes() / (last - first + 1); perEntry > 0 {
 		entries = min(entries, keep.Bytes/perEntry)
+		if keep.EntryBytes != 0 {
+			entries = min(entries, keep.EntryBytes/perEntry)
+		}
 	}
 	if last <= entries {
 		return 0
