@@ -13,10 +13,10 @@ FUZZTIME ?= 3s
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help build test run up down lint tidy stale generate fuzz sim mutants torture bench
+.PHONY: help build test run up down lint tidy stale generate fuzz sim mutants torture bench bench-quick
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X $(MODULE)/libs/svc.Version=$(VERSION)" -o bin/ $(PROGRAMS)
@@ -57,12 +57,26 @@ torture: TIME = 5m
 torture: ## real processes under faults, as root with all of them (make torture TIME=30m)
 	go run ./tools/torture --time $(TIME) --seed $(SEED) --faults "$(FAULTS)"
 
-# ROWS are patterns, for example put/* or watch-*; REPEAT is how often all of it.
-ROWS ?= *
+# ROWS are patterns, for example put/* or watch-*, REPEAT is how often all of it,
+# FLAGS are more of tools/bench's (go run . --help), for example
+# make bench FLAGS='--markdown ../../docs/performance.md', or
+# make bench-quick FLAGS='--record recorded.json' after a change that is meant to
+# move the ratios.
+ROWS   ?=
 REPEAT ?= 3
+FLAGS  ?=
+# What the report shows profiles of.
+PROFILED := put/256,get/256,watch-max/1000
+RESULTS  := ../../bin/bench
 
-bench: ## beside etcd and JetStream, in one run (make bench ROWS='put/*,get/*' REPEAT=1)
-	cd tools/bench && GOWORK=off go run . --rows '$(ROWS)' --repeat $(REPEAT)
+bench: ## beside etcd and JetStream, in one run of 25 minutes (make bench ROWS='put/*,get/*' REPEAT=1)
+	mkdir -p bin/bench
+	cd tools/bench && GOWORK=off go run . $(if $(ROWS),--rows '$(ROWS)',--profiles $(RESULTS)/profiles --profile-rows $(PROFILED)) \
+		--repeat $(REPEAT) --limit 25m --json $(RESULTS)/report.json --markdown $(RESULTS)/performance.md $(FLAGS)
+
+bench-quick: ## a few rows beside etcd, and their ratios beside the recorded ones
+	cd tools/bench && GOWORK=off go run . --rows put/64,put/256,get/64,range-100/64,watch-max/100 --systems kvorum,etcd \
+		--time 3s --repeat $(REPEAT) --compare recorded.json $(FLAGS)
 
 tidy: stale ## the repository's own rules, and generated code up to date
 	go run ./tools/tidy

@@ -39,6 +39,9 @@ go run ./tools/sim --runs 120 --time 60
 phase "planted mistakes"
 make --no-print-directory mutants
 
+phase "tests of the comparison with other stores"
+(cd tools/bench && GOWORK=off go test -timeout 10m .)
+
 phase "tests with real processes"
 # Not from the cache: they depend on programs that they build themselves.
 go test -count=1 -timeout 10m $(go list ./tests/... | grep -v -e /cclient -e /containers)

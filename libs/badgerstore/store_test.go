@@ -37,7 +37,7 @@ func randomShape(rng *rand.Rand, memTableBytes int64) shape {
 	}
 }
 
-func open(t *testing.T, cfg Config) *Store {
+func open(t testing.TB, cfg Config) *Store {
 	t.Helper()
 	s, err := Open(cfg)
 	if err != nil {
@@ -47,7 +47,7 @@ func open(t *testing.T, cfg Config) *Store {
 	return s
 }
 
-func ok(t *testing.T, err error) {
+func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,6 +20,9 @@ type Client struct {
 	owned   bool
 	timeout time.Duration
 	link    *link
+
+	listening sync.Mutex
+	listener  *listener // of the watches; nil while there are none
 }
 
 // Option configures a Client.
@@ -40,8 +44,8 @@ func NATS(opts ...nats.Option) Option {
 }
 
 // Connect connects to the NATS servers in urls, separated by commas; any one of
-// them will do, and the connection moves to another when its server dies. It
-// fails with ErrUnavailable if none answers before ctx ends.
+// them will do, and the connection moves to another when its server dies or
+// hangs. It fails with ErrUnavailable if none answers before ctx ends.
 func Connect(ctx context.Context, urls string, opts ...Option) (*Client, error) {
 	cfg := configOf(opts)
 	ctx, cancel := withDeadline(ctx, cfg.timeout)
@@ -54,15 +58,16 @@ func Connect(ctx context.Context, urls string, opts ...Option) (*Client, error) 
 		// A request is repeated anyway: nothing should wait for a connection
 		// and then be sent twice.
 		nats.ReconnectBufSize(-1),
+		// What a hung server does not take must not hold up everything else.
+		nats.FlusherTimeout(time.Second),
+		nats.ReconnectOnFlusherError(),
 		// Messages that a watch lost come back as history.
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 	}, cfg.nats...)
 	for pause := newBackoff(); ; {
 		nc, err := nats.Connect(urls, natsOptions...)
 		if err == nil {
-			c := newClient(nc, cfg)
-			c.owned = true
-			return c, nil
+			return newClient(nc, cfg, true), nil
 		}
 		if !pause.sleep(ctx, noLeaderPause) {
 			return nil, withCause(api.Errorf(api.KindUnavailable,
@@ -74,10 +79,12 @@ func Connect(ctx context.Context, urls string, opts ...Option) (*Client, error) 
 // New uses a connection that the caller made and will close. Requests that are
 // in flight when it breaks are repeated at once if it has
 // nats.ReconnectBufSize(-1), as Connect's have.
-func New(nc *nats.Conn, opts ...Option) *Client { return newClient(nc, configOf(opts)) }
+//
+// A server that hangs is left only when nc notices it, by nats.PingInterval.
+func New(nc *nats.Conn, opts ...Option) *Client { return newClient(nc, configOf(opts), false) }
 
-func newClient(nc *nats.Conn, cfg config) *Client {
-	return &Client{nc: nc, timeout: cfg.timeout, link: newLink(nc)}
+func newClient(nc *nats.Conn, cfg config, owned bool) *Client {
+	return &Client{nc: nc, owned: owned, timeout: cfg.timeout, link: newLink(nc, owned)}
 }
 
 func configOf(opts []Option) config {

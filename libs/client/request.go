@@ -38,6 +38,7 @@ type failure struct {
 	err   *api.Error
 	again bool // another attempt may succeed
 	sent  bool // a write may have taken effect
+	moved bool // the connection broke meanwhile
 	pause time.Duration
 }
 
@@ -51,10 +52,11 @@ func (c *Client) do(ctx context.Context, r request) (*nats.Msg, error) {
 	if r.write && r.header.Get(api.HeaderMsgID) == "" {
 		r.header.Set(api.HeaderMsgID, nuid.Next())
 	}
-	patience := quickAttempt
+	first := quickAttempt
 	if r.slow {
-		patience = slowAttempt
+		first = slowAttempt
 	}
+	patience := first
 	unknown := false
 	for pause := newBackoff(); ; {
 		reply, f := c.attempt(ctx, r, r.wait+patience)
@@ -65,11 +67,14 @@ func (c *Client) do(ctx context.Context, r request) (*nats.Msg, error) {
 		if !f.again {
 			return nil, settle(r, f.err, unknown)
 		}
+		switch {
+		case f.moved:
+			patience = first
+		case f.pause == 0:
+			patience = min(2*patience, slowAttempt)
+		}
 		if ctx.Err() != nil || f.pause > 0 && !pause.sleep(ctx, f.pause) {
 			return nil, withCause(expired(r, f.err, unknown), ctx)
-		}
-		if f.pause == 0 {
-			patience = min(2*patience, slowAttempt)
 		}
 	}
 }
@@ -104,10 +109,15 @@ func (c *Client) attempt(ctx context.Context, r request, patience time.Duration)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	defer context.AfterFunc(c.link.current(), cancel)()
+	link := c.link.current()
+	defer context.AfterFunc(link, cancel)()
 	reply, err := c.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: r.subject, Header: r.header, Data: r.body})
 	if err != nil {
-		return nil, c.transportFailure(r, err)
+		f := c.transportFailure(r, err)
+		if f.moved = link.Err() != nil; f.sent && !f.moved {
+			c.link.doubt()
+		}
+		return nil, f
 	}
 	if e := api.ParseError(reply.Header, reply.Data); e != nil {
 		f := &failure{err: e, again: e.Kind.Retryable(), sent: e.Kind.Unknown(), pause: busyPause}

@@ -3,10 +3,8 @@ package client
 import (
 	"context"
 	"iter"
-	"sync/atomic"
+	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/client/watchstate"
@@ -32,19 +30,26 @@ func Since(p api.Position) WatchOption {
 	return func(c *watchstate.Config) { c.Since = &p }
 }
 
-// Revision is all that one revision changed in the span of a watch.
+// Revision is all that one revision changed in the span of a watch. Watches of a
+// client share the events: do not change them, nor their values.
 type Revision struct {
 	Revision int64
 	Events   []Event // in order, at least one
 }
 
-// errClosed ends a watch whose user closed it.
-var errClosed = api.Errorf(api.KindUnavailable, "the watch was closed")
+// What ends a watch besides its context and its state: its user closed it, or
+// the client.
+var (
+	errClosed           = api.Errorf(api.KindUnavailable, "the watch was closed")
+	errConnectionClosed = api.Errorf(api.KindUnavailable, "the NATS connection is closed: make a new client")
+)
 
 // Watcher delivers every change of a span once, in order, a revision at a time.
 //
 // It holds a bounded number of changes for a reader that is slow; when that is
 // used up it lets go of what comes and reads it again from the history later.
+// Watches of one client that watch the same share what the connection brings,
+// and nothing else: none waits for another's reader.
 // It rides out lost connections, failovers and the absence of the watch fan-out
 // for as long as its context lives. What ends it is the context, Close, or
 // ErrCompacted, when the changes that are next were compacted before they could
@@ -53,20 +58,21 @@ type Watcher struct {
 	c        *Client
 	span     Span
 	scope    watchstate.Scope
-	state    *watchstate.State // run's alone
-	messages chan *nats.Msg
-	events   *nats.Subscription
-	tail     *nats.Subscription
-	progress *nats.Subscription
-	dropped  int // messages that the subscriptions lost, as last seen
-	cancel   context.CancelCauseFunc
+	listener *listener
+	topic    *topic // with place, the listener's
+	place    int
+	ctx      context.Context // its user's, until it ends
+	cancel   context.CancelFunc
+	joined   chan struct{} // closed when it is known where the watch begins
+	done     chan struct{} // closed when it is gone
+	wakeup   chan struct{} // holds one, for one of the waiting readers
 
-	revisions chan Revision
-	joined    chan struct{} // closed when it is known where the watch begins
-	through   atomic.Pointer[api.Position]
-	trouble   atomic.Pointer[error] // why the history could not be read last
-	done      chan struct{}
-	err       error // after done
+	mu      sync.Mutex
+	state   *watchstate.State
+	asker   asker
+	waiting int   // readers
+	trouble error // why the history could not be read last
+	err     error // what ended it
 }
 
 // Watch watches a span: from now on, unless an option says otherwise. When it
@@ -79,22 +85,26 @@ func (c *Client) Watch(ctx context.Context, s Span, opts ...WatchOption) (*Watch
 	}
 	w := &Watcher{
 		c: c, span: s, scope: watchstate.ScopeOf(s.key, s.end),
-		messages:  make(chan *nats.Msg, watchMessages),
-		revisions: make(chan Revision),
-		joined:    make(chan struct{}),
-		done:      make(chan struct{}),
+		asker:  asker{pause: newBackoff()},
+		joined: make(chan struct{}),
+		done:   make(chan struct{}),
+		wakeup: make(chan struct{}, 1),
 	}
 	config := watchstate.Config{Match: w.scope.Match}
 	for _, o := range opts {
 		o(&config)
 	}
 	w.state = watchstate.New(config)
-	w.publishThrough()
-	if err := w.subscribe(); err != nil {
+	w.ctx, w.cancel = context.WithCancel(ctx)
+	if err := c.listen(w); err != nil {
+		w.cancel()
 		return nil, err
 	}
-	ctx, w.cancel = context.WithCancelCause(ctx)
-	go w.run(ctx)
+	context.AfterFunc(w.ctx, func() { w.end(context.Cause(w.ctx)) })
+	w.step(func(*watchstate.State) {}) // asks where it begins
+	if c.link.over() {
+		w.end(errConnectionClosed)
+	}
 	return w, w.awaitJoin()
 }
 
@@ -109,9 +119,11 @@ func (w *Watcher) awaitJoin() error {
 	case <-patience.C:
 		w.Close()
 	}
-	switch last := w.trouble.Load(); {
-	case last != nil:
-		return *last
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.trouble != nil:
+		return w.trouble
 	case w.err == error(errClosed):
 		return api.Errorf(api.KindUnavailable, "no watch fan-out answers: check that one runs")
 	}
@@ -122,14 +134,31 @@ func (w *Watcher) awaitJoin() error {
 // ended it returns why: the context's error, ErrCompacted, ErrUnavailable after
 // Close.
 func (w *Watcher) Next(ctx context.Context) (Revision, error) {
-	select {
-	case r := <-w.revisions:
-		return r, nil
-	case <-w.done:
-		return Revision{}, w.err
-	case <-ctx.Done():
-		return Revision{}, ctx.Err()
+	w.mu.Lock()
+	for {
+		if w.err != nil {
+			break
+		}
+		if r, ok := w.state.Pop(); ok {
+			w.plan()
+			w.unlock()
+			return w.listener.revision(r), nil
+		}
+		w.waiting++
+		w.mu.Unlock()
+		select {
+		case <-w.wakeup:
+		case <-ctx.Done():
+		}
+		w.mu.Lock()
+		w.waiting--
+		if err := ctx.Err(); err != nil {
+			w.unlock()
+			return Revision{}, err
+		}
 	}
+	w.unlock()
+	return Revision{}, w.err
 }
 
 // Revisions iterates until the watch ends; the last step has the error, unless
@@ -154,17 +183,14 @@ func (w *Watcher) Revisions() iter.Seq2[Revision, error] {
 // Through is the position up to which everything has been handed out. It moves
 // on while nothing changes in the span, so that a watch that begins Since it
 // later does not ask for what may be compacted by then.
-func (w *Watcher) Through() api.Position { return *w.through.Load() }
+func (w *Watcher) Through() api.Position {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state.Through()
+}
 
 // Close ends the watch and waits for it to be gone.
 func (w *Watcher) Close() {
-	w.cancel(errClosed)
+	w.end(errClosed)
 	<-w.done
-}
-
-func (w *Watcher) publishThrough() {
-	p := w.state.Through()
-	if old := w.through.Load(); old == nil || *old != p {
-		w.through.Store(&p)
-	}
 }

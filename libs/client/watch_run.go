@@ -1,11 +1,10 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
@@ -13,10 +12,6 @@ import (
 )
 
 const (
-	// watchMessages bounds the messages between the connection and a watch. It
-	// takes them at once whatever its reader does; a burst past the bound is
-	// lost and read again from the history.
-	watchMessages = 1024
 	// askPatience bounds one question, its repetitions included. The next one
 	// asks what is missing then.
 	askPatience = 5 * time.Second
@@ -25,96 +20,65 @@ const (
 	herdSpread = 200 * time.Millisecond
 )
 
-// asked is a question with its answer.
-type asked struct {
-	question watchstate.Question
-	answer   *kvpb.HistoryResponse
-	err      error
-}
-
 // asker is the question under way, if there is one.
 type asker struct {
-	waiting <-chan time.Time // until it is asked
-	herd    bool             // it waits because others ask, too
-	busy    bool             // it has been asked
-	pause   *backoff         // after a failure
-	failed  bool
-	answers chan asked
+	timer  *time.Timer // until it is asked
+	herd   bool        // it waits because others ask, too
+	busy   bool        // it has been asked
+	pause  *backoff    // after a failure
+	failed bool
 }
 
-// subscribe makes all subscriptions deliver into one channel, which keeps the
-// order in which the publisher sent.
-func (w *Watcher) subscribe() error {
-	for _, s := range []struct {
-		subject string
-		sub     **nats.Subscription
-	}{{w.scope.Events, &w.events}, {w.scope.Tail, &w.tail}, {api.SubjectProgress, &w.progress}} {
-		sub, err := w.c.nc.ChanSubscribe(s.subject, w.messages)
-		if err != nil {
-			w.unsubscribe()
-			return api.Errorf(api.KindUnavailable, "cannot subscribe to %s: %v", s.subject, err)
-		}
-		*s.sub = sub
+// step gives the state what happened, if the watch goes on.
+func (w *Watcher) step(happen func(*watchstate.State)) {
+	w.mu.Lock()
+	if w.err == nil {
+		happen(w.state)
+		w.plan()
 	}
-	return nil
+	w.unlock()
 }
 
-func (w *Watcher) unsubscribe() {
-	for _, sub := range []*nats.Subscription{w.events, w.tail, w.progress} {
-		if sub != nil {
-			_ = sub.Unsubscribe() // fails only where the connection is gone, and it with it
-		}
+// unlock ends a change. It wakes a reader if there is one and something for it;
+// who is woken for nothing or with more to come wakes the next.
+func (w *Watcher) unlock() {
+	wake := w.waiting > 0
+	if wake && w.err == nil {
+		_, wake = w.state.Peek()
 	}
-}
-
-// run drives the state with what the bus brings and with the reader's pace.
-func (w *Watcher) run(ctx context.Context) {
-	ask := &asker{pause: newBackoff(), answers: make(chan asked, 1)}
-	defer close(w.done)
-	defer w.unsubscribe()
-	defer w.cancel(nil)
-	link := w.c.link.current()
-	var head Revision // what the reader is offered
-	for {
-		w.publishThrough()
-		ask.plan(w.state)
-		out := w.offer(&head)
+	w.mu.Unlock()
+	if wake {
 		select {
-		case <-ctx.Done():
-			w.err = context.Cause(ctx)
-			return
-		case <-w.c.link.closed.Done():
-			w.err = api.Errorf(api.KindUnavailable, "the NATS connection is closed: make a new client")
-			return
-		case <-link.Done():
-			w.state.Interrupted()
-			link = w.c.link.current()
-		case out <- head:
-			w.state.Pop()
-			head = Revision{}
-		case m := <-w.messages:
-			w.receive(m)
-		case <-ask.waiting:
-			q, ok := w.state.Question()
-			ask.begin(ok)
-			if ok {
-				go w.ask(ctx, q, ask.answers)
-			}
-		case a := <-ask.answers:
-			if w.err = w.answered(a, ask); w.err != nil {
-				return
-			}
+		case w.wakeup <- struct{}{}:
+		default:
 		}
+	}
+}
+
+// end ends the watch. The first word counts.
+func (w *Watcher) end(err error) {
+	w.mu.Lock()
+	first := w.err == nil
+	if first {
+		w.err = err
+		w.asker.stop()
+	}
+	w.unlock()
+	if first {
+		w.cancel()
+		w.c.ignore(w)
+		close(w.done)
 	}
 }
 
 // plan sets when the state's question, if it has one, is asked.
-func (a *asker) plan(s *watchstate.State) {
-	q, ok := s.Question()
+func (w *Watcher) plan() {
+	a := &w.asker
+	q, ok := w.state.Question()
 	switch {
 	case !ok || a.busy:
 		return
-	case a.waiting != nil && (!a.herd || q.Herd):
+	case a.timer != nil && (!a.herd || q.Herd):
 		return
 	}
 	var delay time.Duration
@@ -124,112 +88,116 @@ func (a *asker) plan(s *watchstate.State) {
 	case q.Herd:
 		delay = rand.N(herdSpread)
 	}
+	a.stop()
 	a.herd = q.Herd
-	a.waiting = time.After(delay)
+	a.timer = time.AfterFunc(delay, w.ask)
 }
 
-func (a *asker) begin(asking bool) {
-	a.waiting, a.busy = nil, asking
+func (a *asker) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
+		a.timer = nil
+	}
 }
 
-func (w *Watcher) ask(ctx context.Context, q watchstate.Question, answers chan<- asked) {
+// asked is a question of a watch.
+type asked struct {
+	w        *Watcher
+	question watchstate.Question
+}
+
+// ask asks the state's question, if it still has one, and gives it the answer.
+// What made all others ask as well is asked for all of them at once.
+func (w *Watcher) ask() {
+	first, ok := w.begin(nil)
+	if !ok {
+		return
+	}
+	list, ctx := []asked{first}, w.ctx
+	if first.question.Herd {
+		list, ctx = w.listener.begin(first), w.listener.link.closed
+	}
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	resp, err := w.c.history(ctx, w.span, q.Since, nil)
-	answers <- asked{q, resp, err}
+	answer, err := w.c.history(ctx, w.span, first.question.Since, nil)
+	for _, a := range list {
+		a.w.finish(a.question, answer, err)
+	}
 }
 
-// answered gives an answer to the state. The error ends the watch.
-func (w *Watcher) answered(a asked, ask *asker) error {
-	ask.busy = false
-	ask.failed = a.err != nil
-	if a.err == nil {
-		if a.question.Futile == 0 {
-			ask.pause = newBackoff()
-		}
-		w.state.Answer(a.question, watchstate.Answer{
-			Events: a.answer.GetEvents(), Through: positionOf(a.answer.GetThrough()),
-			More: a.answer.GetMore(), Epoch: epochOf(a.answer.GetEpoch()),
-		})
-		w.trouble.Store(nil)
-		select {
-		case <-w.joined:
-		default:
-			close(w.joined)
-		}
-		return nil
+// begin takes the state's question, if it has one: the same as another's, if
+// there is another.
+func (w *Watcher) begin(other *asked) (a asked, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if other == nil {
+		w.asker.stop()
 	}
-	w.trouble.Store(&a.err)
-	kind := api.KindOf(a.err)
-	switch {
+	q, ok := w.state.Question()
+	if !ok || w.asker.busy || w.err != nil || other != nil && !w.asksFor(q, other) {
+		return asked{}, false
+	}
+	w.asker.stop()
+	w.asker.busy = true
+	return asked{w, q}, true
+}
+
+func (w *Watcher) asksFor(q watchstate.Question, other *asked) bool {
+	a, b := q.Since, other.question.Since
+	return (a == nil) == (b == nil) && (a == nil || *a == *b) &&
+		bytes.Equal(w.span.key, other.w.span.key) && bytes.Equal(w.span.end, other.w.span.end)
+}
+
+// finish gives the state what its question has led to.
+func (w *Watcher) finish(q watchstate.Question, answer *kvpb.HistoryResponse, err error) {
+	w.mu.Lock()
+	w.asker.busy, w.asker.failed = false, err != nil
+	if w.err == nil {
+		if err == nil {
+			w.answered(q, answer)
+		} else {
+			w.trouble = err
+			err = w.refused(q, err)
+		}
+		if err == nil {
+			w.plan()
+		}
+	}
+	w.unlock()
+	if err != nil {
+		w.end(err)
+	}
+}
+
+func (w *Watcher) answered(q watchstate.Question, a *kvpb.HistoryResponse) {
+	w.trouble = nil
+	if q.Futile == 0 {
+		w.asker.pause = newBackoff()
+	}
+	w.state.Answer(q, watchstate.Answer{
+		Events: a.GetEvents(), Through: positionOf(a.GetThrough()),
+		More: a.GetMore(), Epoch: epochOf(a.GetEpoch()),
+	})
+	select {
+	case <-w.joined:
+	default:
+		close(w.joined)
+	}
+}
+
+// refused takes that there was no answer. The error ends the watch.
+func (w *Watcher) refused(q watchstate.Question, err error) error {
+	switch kind := api.KindOf(err); {
+	case w.ctx.Err() != nil:
+		return context.Cause(w.ctx)
 	case kind == api.KindCompacted:
-		return w.compacted(a)
+		var at int64
+		if e, ok := asError(err); ok {
+			at = e.Compacted
+		}
+		return w.state.Compacted(q, at)
 	case kind.Retryable(), kind == api.KindFutureRevision:
 		return nil
 	}
-	return a.err
-}
-
-func (w *Watcher) compacted(a asked) error {
-	var at int64
-	if e, ok := asError(a.err); ok {
-		at = e.Compacted
-	}
-	return w.state.Compacted(a.question, at)
-}
-
-// receive gives a message to the state. One that cannot be read is as good as
-// lost.
-func (w *Watcher) receive(m *nats.Msg) {
-	var err error
-	switch m.Sub {
-	case w.events:
-		var l watchstate.Live
-		if l, err = watchstate.ParseLive(m.Subject, m.Header, m.Data, w.scope.Depth); err == nil {
-			w.state.Live(l)
-		}
-	case w.tail:
-		var t watchstate.Tail
-		if t, err = watchstate.ParseTail(m.Header); err == nil {
-			w.state.Tail(t)
-		}
-	case w.progress:
-		var p watchstate.Progress
-		if p, err = watchstate.ParseProgress(m.Header); err == nil {
-			if n := w.lost(); n != w.dropped {
-				w.dropped = n
-				w.state.Interrupted()
-			}
-			w.state.Progress(p)
-		}
-	}
-	if err != nil {
-		w.state.Interrupted()
-	}
-}
-
-// lost counts the messages that did not fit in the channel.
-func (w *Watcher) lost() int {
-	sum := 0
-	for _, sub := range []*nats.Subscription{w.events, w.tail, w.progress} {
-		n, _ := sub.Dropped() // fails only where the subscription is gone
-		sum += n
-	}
-	return sum
-}
-
-// offer makes head the oldest revision that can be delivered; without one, the
-// channel is nil.
-func (w *Watcher) offer(head *Revision) chan<- Revision {
-	if len(head.Events) == 0 {
-		r, ok := w.state.Peek()
-		if !ok {
-			return nil
-		}
-		head.Revision, head.Events = r.Revision, make([]Event, len(r.Events))
-		for i, e := range r.Events {
-			head.Events[i] = eventOf(e)
-		}
-	}
-	return w.revisions
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,19 +18,49 @@ import (
 // ErrDiscontinuous says that a node's page does not continue the one before.
 var ErrDiscontinuous = feedstate.ErrDiscontinuous
 
-// Follow gives every event after a position to handle, page by page, until ctx
-// ends, handle fails or the feed cannot be continued: with an *api.Error of
-// api.KindCompacted if what follows is compacted, or ErrDiscontinuous. It never
-// returns nil.
-//
-// A page has through set even if it is empty: every event up to there was given.
-// Empty pages come a few times each second. The next page is asked for when
-// handle returns. log, which may be nil, is told when the feed is lost and found.
-func Follow(ctx context.Context, nc *nats.Conn, after api.Position, log *slog.Logger, handle func(*kvpb.FeedResponse) error) error {
+// errAgain ends a question whose answer nobody waits for any more.
+var errAgain = errors.New("asked again")
+
+// Follower follows committed revisions.
+type Follower struct {
+	nc    *nats.Conn
+	state *feedstate.State
+	log   *slog.Logger
+	lost  bool // and logged
+
+	mu     sync.Mutex
+	giveUp context.CancelCauseFunc // the question under way
+}
+
+// NewFollower follows what comes after a position. log, which may be nil, is
+// told when the feed is lost and found.
+func NewFollower(nc *nats.Conn, after api.Position, log *slog.Logger) *Follower {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	f := follower{nc: nc, state: feedstate.New(after), log: log}
+	return &Follower{nc: nc, state: feedstate.New(after), log: log, giveUp: func(error) {}}
+}
+
+// Again has the leader asked anew, because it is another one: it would take
+// seconds until it shows that the one before answers no more.
+func (f *Follower) Again() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.giveUp(errAgain)
+}
+
+// Restart goes on from another position: what followed is compacted. Call it
+// when Follow has returned.
+func (f *Follower) Restart(after api.Position) { f.state.Restart(after) }
+
+// Follow gives every event to handle, page by page, until ctx ends, handle fails
+// or the feed cannot be continued: with an *api.Error of api.KindCompacted if
+// what follows is compacted, or ErrDiscontinuous. It never returns nil.
+//
+// A page has through set even if it is empty: every event up to there was given.
+// Empty pages come every few seconds. The next page is asked for when handle
+// returns.
+func (f *Follower) Follow(ctx context.Context, handle func(*kvpb.FeedResponse) error) error {
 	for {
 		page, err := f.next(ctx)
 		if err != nil {
@@ -41,15 +72,8 @@ func Follow(ctx context.Context, nc *nats.Conn, after api.Position, log *slog.Lo
 	}
 }
 
-type follower struct {
-	nc    *nats.Conn
-	state *feedstate.State
-	log   *slog.Logger
-	lost  bool // and logged
-}
-
 // next asks until a node answers with a page that continues what was given.
-func (f *follower) next(ctx context.Context) (*kvpb.FeedResponse, error) {
+func (f *Follower) next(ctx context.Context) (*kvpb.FeedResponse, error) {
 	for {
 		q := f.state.Next(rand.Int64N)
 		if err := wait(ctx, q.Pause); err != nil {
@@ -60,6 +84,9 @@ func (f *follower) next(ctx context.Context) (*kvpb.FeedResponse, error) {
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
+		case errors.Is(err, errAgain):
+			f.state.Again()
+			continue
 		case api.KindOf(err) == api.KindCompacted:
 			return nil, err
 		case err == nil:
@@ -74,21 +101,30 @@ func (f *follower) next(ctx context.Context) (*kvpb.FeedResponse, error) {
 	}
 }
 
-func (f *follower) found() {
+func (f *Follower) found() {
 	if f.lost {
 		f.lost = false
 		f.log.Info("the feed of committed revisions is back")
 	}
 }
 
-func (f *follower) ask(ctx context.Context, q feedstate.Question) (*kvpb.FeedResponse, error) {
-	limited, cancel := context.WithTimeout(ctx, q.Patience)
+func (f *Follower) ask(ctx context.Context, q feedstate.Question) (*kvpb.FeedResponse, error) {
+	limited, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	f.mu.Lock()
+	f.giveUp = giveUp
+	f.mu.Unlock()
+	limited, cancel := context.WithTimeout(limited, q.Patience)
 	defer cancel()
 	subject := SubjectAny
 	if q.Leader {
 		subject = SubjectLeader
 	}
-	return Ask(limited, f.nc, subject, q.Request)
+	page, err := Ask(limited, f.nc, subject, q.Request)
+	if err != nil && context.Cause(limited) == errAgain {
+		err = errAgain
+	}
+	return page, err
 }
 
 // wait waits for a time; none is over at once.

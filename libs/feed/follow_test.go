@@ -106,7 +106,7 @@ func TestFollow(t *testing.T) {
 			defer cancel()
 			var got []api.Position
 			through := at(1, 5)
-			err := feed.Follow(ctx, nc, through, nil, func(p *kvpb.FeedResponse) error {
+			err := feed.NewFollower(nc, through, nil).Follow(ctx, func(p *kvpb.FeedResponse) error {
 				for _, e := range p.Events {
 					got = append(got, at(e.Kv.ModRevision, e.Sub))
 				}
@@ -130,11 +130,33 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// Another leader is asked at once, and nobody waits for the one before.
+func TestAgain(t *testing.T) {
+	nc := connect(t)
+	f := feed.NewFollower(nc, at(1, 5), nil)
+	script(t, nc, feed.SubjectLeader, nil, page(at(2, 0)))
+	if _, err := nc.Subscribe(feed.SubjectLeader, func(*nats.Msg) { f.Again() }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nc.Subscribe(feed.SubjectAny, func(*nats.Msg) { t.Error("any node was asked") }); err != nil {
+		t.Fatal(err)
+	}
+	err := f.Follow(t.Context(), func(p *kvpb.FeedResponse) error {
+		if len(p.Events) != 1 {
+			t.Errorf("gives %v", p)
+		}
+		return errEnough
+	})
+	if !errors.Is(err, errEnough) {
+		t.Errorf("ends with %v", err)
+	}
+}
+
 func TestFollowEndsWithItsContext(t *testing.T) {
 	nc := connect(t) // nobody answers
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := feed.Follow(ctx, nc, api.Position{}, nil, nil); !errors.Is(err, context.Canceled) {
+	if err := feed.NewFollower(nc, api.Position{}, nil).Follow(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("ends with %v", err)
 	}
 }

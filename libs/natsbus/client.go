@@ -141,7 +141,7 @@ func anonymousPermissions() *server.Permissions {
 			api.SubjectWatch + ">", "kvtail.>", api.SubjectProgress, api.SubjectProgress + ".>",
 			"$SYS.>", "_R_.>", "$GR.>",
 		}},
-		Subscribe: &server.SubjectPermission{Deny: []string{"kv.>", SubjectUnknown + ">", subjectHere + ">"}},
+		Subscribe: &server.SubjectPermission{Deny: []string{"kv.>", SubjectUnknown + ">", subjectAt + ">"}},
 	}
 }
 
@@ -169,30 +169,30 @@ func (b *ClientBus) connect(user string) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// Here is what stands before the subject of a request that AnswerHere keeps in
-// this process.
-func (b *ClientBus) Here() string { return fmt.Sprintf("%s%x.", subjectHere, b.cfg.Name) }
+// At is what stands before the subject of a request that AnswerAt sends to a
+// server's process.
+func At(server string) string { return fmt.Sprintf("%s%x.", subjectAt, server) }
 
-// AnswerHere has the server take requests on the subjects, which are those of
-// known operations, that its own clients publish to this process, on Here() +
-// subject, instead of to any subscriber anywhere; or, if on is false, no longer.
-// Requests of other servers' clients stay as they are.
+// AnswerAt has the server send requests on the subjects, which are those of known
+// operations, that its own clients publish to the process of one server, on
+// At(server) + subject, instead of to any subscriber anywhere; or, if server is
+// empty, to any again. Requests of other servers' clients stay as they are.
 //
-// The process must have subscribed to Here() + subject and flushed that before,
-// and must still answer what arrives there afterwards: a request that the server
-// is just looking at may follow.
-func (b *ClientBus) AnswerHere(subjects []string, on bool) error {
+// That process must have subscribed to At(server) + subject and flushed that
+// before, and must still answer what arrives there afterwards: a request that the
+// server is just looking at may follow.
+func (b *ClientBus) AnswerAt(subjects []string, server string) error {
 	acc, err := b.server.srv.LookupAccount(accountKV)
 	if err != nil {
 		return fmt.Errorf("client bus: %w", err)
 	}
-	here := ""
-	if on {
-		here = b.Here()
+	at := ""
+	if server != "" {
+		at = At(server)
 	}
 	for _, subject := range subjects {
 		// A mapping that is there already is exchanged in its place.
-		if err := acc.AddMapping(subject, here+subject); err != nil {
+		if err := acc.AddMapping(subject, at+subject); err != nil {
 			return fmt.Errorf("client bus: map %s: %w", subject, err)
 		}
 	}

@@ -21,7 +21,7 @@ func BenchmarkPublish(b *testing.B) {
 		}
 		kv := opts.Accounts[0]
 		if !mapped {
-			for _, s := range append(mappedSubjects(), "kv.>", subjectHere+">") {
+			for _, s := range append(mappedSubjects(), "kv.>", subjectAt+">") {
 				kv.RemoveMapping(s)
 			}
 		}

@@ -38,9 +38,9 @@ var hot = []string{api.SubjectGet, api.SubjectPut, api.SubjectTxn, api.SubjectRa
 // subjectInbox is where answers go.
 const subjectInbox = "_INBOX."
 
-// subjectHere is followed by a server's token and the subject of a request that
-// the server's own process answers; see AnswerHere.
-const subjectHere = "kvat."
+// subjectAt is followed by a server's token and the subject of a request that the
+// server's own process answers; see AnswerAt.
+const subjectAt = "kvat."
 
 // mapUnknown sets up the account so that requests on unknown subjects arrive
 // below SubjectUnknown, and so does what a client sends to a node past that
@@ -52,7 +52,7 @@ func mapUnknown(acc *server.Account) error {
 			return err
 		}
 	}
-	for _, subject := range []string{"kv.>", subjectHere + ">"} {
+	for _, subject := range []string{"kv.>", subjectAt + ">"} {
 		if err := acc.AddMapping(subject, SubjectUnknown+subject); err != nil {
 			return err
 		}

@@ -52,9 +52,9 @@ func answerAs(t *testing.T, nc *nats.Conn, subject, queue, name string) {
 	subscribe(t, nc, subject, queue, func(m *nats.Msg) { _ = m.Respond([]byte(name)) })
 }
 
-// A server whose process answers its own clients sends them nowhere else, and
-// loses no request when that begins or ends.
-func TestAnswerHere(t *testing.T) {
+// A server that has its own clients answered at one place sends them nowhere else,
+// and loses no request when that changes.
+func TestAnswerAt(t *testing.T) {
 	subjects := []string{"kv.get.>", "kv.range"}
 	a := startClient(t, clientConfig("a", "127.0.0.1:0"))
 	b := startClient(t, clientConfig("b", "127.0.0.1:0", a.RouteAddress()))
@@ -62,7 +62,7 @@ func TestAnswerHere(t *testing.T) {
 	insideA, insideB := service(t, a), service(t, b)
 	answerAs(t, insideB, "kv.>", "q", "b")
 	for _, s := range subjects {
-		answerAs(t, insideA, a.Here()+s, "", "a")
+		answerAs(t, insideA, At("a")+s, "", "a")
 	}
 	who := func(nc *nats.Conn, subject string) string {
 		t.Helper()
@@ -76,18 +76,29 @@ func TestAnswerHere(t *testing.T) {
 		m, err := atA.Request("kv.put.x", nil, patience)
 		return err == nil && string(m.Data) == "b"
 	})
-	turn := func(on bool) {
+	for _, s := range subjects {
+		answerAs(t, insideB, At("b")+s, "", "b alone")
+	}
+	turn := func(server string) {
 		t.Helper()
-		if err := a.AnswerHere(subjects, on); err != nil {
+		if err := a.AnswerAt(subjects, server); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 3 {
-		turn(true)
+		turn("a")
 		if got := who(atA, "kv.get.db.primary") + who(atA, "kv.range") + who(atA, "kv.put.x") + who(atB, "kv.get.x"); got != "aabb" {
 			t.Errorf("answered here: %s", got)
 		}
-		turn(false)
+		turn("b")
+		mustEventually(t, "a to know of b's subscription", func() bool {
+			m, err := atA.Request("kv.get.x", nil, patience)
+			return err == nil && string(m.Data) == "b alone"
+		})
+		if got := who(atA, "kv.range") + who(atB, "kv.range"); got != "b aloneb" {
+			t.Errorf("answered there: %s", got)
+		}
+		turn("")
 		if got := who(atA, "kv.get.db.primary") + who(atA, "kv.range"); got != "bb" {
 			t.Errorf("answered by any: %s", got)
 		}
@@ -101,7 +112,7 @@ func TestAnswerHere(t *testing.T) {
 				stopped <- turns
 				return
 			default:
-				_ = a.AnswerHere(subjects, turns%2 == 0)
+				_ = a.AnswerAt(subjects, []string{"", "a", "b"}[turns%3])
 			}
 		}
 	}()
@@ -110,29 +121,29 @@ func TestAnswerHere(t *testing.T) {
 	}
 	close(stop)
 	if <-stopped == 0 {
-		t.Error("nothing was turned on or off")
+		t.Error("nothing was turned")
 	}
 }
 
 // What a client sends past the mapping is on no known subject, and a client
 // cannot listen there.
-func TestNobodySpeaksPastAnswerHere(t *testing.T) {
+func TestNobodySpeaksPastAnswerAt(t *testing.T) {
 	a := startClient(t, clientConfig("a", "127.0.0.1:0"))
 	inside := service(t, a)
-	answerAs(t, inside, a.Here()+"kv.get.>", "", "a")
+	answerAs(t, inside, At("a")+"kv.get.>", "", "a")
 	answerAs(t, inside, SubjectUnknown+">", "", "unknown")
 	denied := make(chan error, 10)
 	outside := dial(t, a, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denied <- err }))
-	if err := a.AnswerHere([]string{"kv.get.>"}, true); err != nil {
+	if err := a.AnswerAt([]string{"kv.get.>"}, "a"); err != nil {
 		t.Fatal(err)
 	}
-	for subject, want := range map[string]string{"kv.get.x": "a", a.Here() + "kv.get.x": "unknown", "kvat.other.kv.put.x": "unknown"} {
+	for subject, want := range map[string]string{"kv.get.x": "a", At("a") + "kv.get.x": "unknown", "kvat.other.kv.put.x": "unknown"} {
 		m, err := outside.Request(subject, nil, patience)
 		if err != nil || string(m.Data) != want {
 			t.Errorf("%s: %v %v, want %s", subject, m, err, want)
 		}
 	}
-	subscribe(t, outside, a.Here()+">", "", func(*nats.Msg) {})
+	subscribe(t, outside, At("a")+">", "", func(*nats.Msg) {})
 	if err := first(t, denied); !errors.Is(err, nats.ErrPermissionViolation) {
 		t.Errorf("a client may listen to requests: %v", err)
 	}

@@ -32,6 +32,8 @@ type fan struct {
 	busy    bool             // it publishes: what comes in waits
 	waiting []func()
 	feed    *feedstate.State
+	asks    bool   // a question for a page is under way
+	asked   int    // counts them: only the last one's answer counts
 	room    func() // takes the page that waits for room; nil: none
 }
 
@@ -49,7 +51,7 @@ func (f *fan) start() {
 		return
 	}
 	f.w.tell("%s starts", f.name)
-	f.up, f.paused, f.open, f.busy, f.held, f.waiting, f.room, f.midway = true, false, false, false, nil, nil, nil, 0
+	f.up, f.paused, f.open, f.busy, f.held, f.waiting, f.room, f.midway, f.asks = true, false, false, false, nil, nil, nil, 0, false
 	f.life++
 	f.rules, f.current = fanout.NewReplica(f.name+"."+strconv.Itoa(f.life), f.limits), nil
 	for _, r := range f.b.routes[f] {
@@ -247,7 +249,7 @@ func (f *fan) publish(batch []fanout.Message) {
 func (f *fan) progress(through api.Position) {
 	f.input(func() {
 		if f.rules.Begun() {
-			f.rules.Progress(through)
+			f.rules.Progress(through, f.now())
 		} else {
 			f.begin(through)
 		}
@@ -281,7 +283,12 @@ func (f *fan) ask() {
 	}
 	f.call(true, int64(patience), func(n *node, reply func(any, error)) { f.b.feeds[n].grant(request, reply) }, func(a any, err error) {
 		answer, _ := a.(*kvpb.GrantResponse)
-		f.input(func() { f.rules.Answered(sent, answer, err == errLate) })
+		f.input(func() {
+			if f.rules.Answered(sent, answer, err == errLate) && f.asks {
+				f.feed.Again()
+				f.follow()
+			}
+		})
 		switch {
 		case answer == nil:
 			f.later(int64(fanout.RetryAfter), f.ask)

@@ -129,9 +129,19 @@ func (f *feed) grant(r *kvpb.GrantRequest, reply func(any, error)) {
 // follow asks for the next page of the feed, for ever.
 func (f *fan) follow() {
 	q := f.feed.Next(f.w.rng.Int64N)
+	f.asked++
+	n := f.asked
+	f.asks = true
 	f.later(int64(q.Pause), func() {
+		if f.asked != n {
+			return
+		}
 		asked := f.now()
 		f.poll(q.Leader, int64(q.Patience), q.Request, func(page *kvpb.FeedResponse, err error) {
+			if f.asked != n {
+				return
+			}
+			f.asks = false
 			switch {
 			case api.KindOf(err) == api.KindCompacted:
 				f.w.report.FeedCompacted++

@@ -51,6 +51,7 @@ var catches = []catch{
 	{mutant.SkipCompactedDeletes, watches, `tells |watches: `, 20},
 	{mutant.ExpireAnyGeneration, leases, `expired \d+ ms before`, 20},
 	{mutant.FenceIgnored, leases, `a write with fence`, 10},
+	{mutant.HotKeepsDeleted, compactions, `another state|not deterministic`, 20},
 
 	{mutant.LeaseClockRuns, leases, `expired`, 10},
 	{mutant.LeaseClockLeaps, leases, `expired`, 30},

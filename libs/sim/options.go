@@ -40,6 +40,7 @@ type Options struct {
 	EntryBytes, EntryCommands, ProposeBytes, QueueCommands       int64
 	MessageBytes, InflightMessages, UncommittedBytes, ApplyBytes int64
 	ElectionTicks, QuorumSilenceMillis, DiskSilenceMillis        int64
+	GatherMicros, NoticeMicros                                   int64
 
 	// Load of each group of clients, 0 for none.
 	KV, Watchers, Leases, Locks int64
@@ -118,6 +119,8 @@ func Draw(seed uint64, millis int64) Options {
 	o.ElectionTicks = pick(0, 0, 0, 6, 60)
 	o.QuorumSilenceMillis = pick(0, 0, 100, 3000)
 	o.DiskSilenceMillis = pick(0, 0, 200, 3000)
+	o.GatherMicros = pick(0, 0, 1, 100_000)
+	o.NoticeMicros = pick(0, 0, 1, 100_000)
 	return o
 }
 
@@ -128,12 +131,13 @@ func (o *Options) tuning() replica.Tuning {
 		MessageBytes: uint64(o.MessageBytes), InflightMessages: int(o.InflightMessages),
 		UncommittedBytes: uint64(o.UncommittedBytes), ApplyBytes: uint64(o.ApplyBytes),
 		ElectionTicks: int(o.ElectionTicks), QuorumSilence: o.QuorumSilenceMillis * ms, DiskSilence: o.DiskSilenceMillis * ms,
+		GatherDelay: o.GatherMicros * ms / 1000, NoticeDelay: o.NoticeMicros * ms / 1000,
 	}
 }
 
 // retention says how much of its log a node keeps.
 func (o *Options) retention() replica.Retention {
-	return replica.Retention{Entries: uint64(o.KeepEntries), Bytes: uint64(o.KeepBytes)}
+	return replica.Retention{Entries: uint64(o.KeepEntries), EntryBytes: uint64(o.KeepBytes), Bytes: uint64(o.KeepBytes)}
 }
 
 // fields calls fn with every option that may be set, by its name on the

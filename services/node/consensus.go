@@ -33,13 +33,19 @@ type consensus struct {
 func (c *consensus) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
-		timer.Reset(time.Duration(c.member.Wake() - c.clock()))
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.box.wake:
-		case <-timer.C:
+	for ctx.Err() == nil {
+		if writes, reads := c.member.Replica.Busy(); !c.box.rest(writes, reads) {
+			wait := c.member.Wake() - c.clock()
+			if writes || reads {
+				wait = min(wait, replica.Patience)
+			}
+			timer.Reset(time.Duration(wait))
+			select {
+			case <-ctx.Done():
+				return
+			case <-c.box.wake:
+			case <-timer.C:
+			}
 		}
 		c.step(c.box.take())
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
-	"github.com/kvorum/kvorum/libs/core/command"
 	"github.com/kvorum/kvorum/libs/core/lock"
 	"github.com/kvorum/kvorum/libs/core/mvcc"
 	"github.com/kvorum/kvorum/libs/core/replica"
@@ -22,20 +21,6 @@ func grantID(id string) string {
 	}
 	sum := sha256.Sum256([]byte(id))
 	return "kvorum.grant." + hex.EncodeToString(sum[:16])
-}
-
-// encode checks a command and makes it one that takes effect once under an id.
-func encode(c *command.Command, msgID string) ([]byte, error) {
-	if err := mvcc.Check(c); err != nil {
-		return nil, err
-	}
-	if c.MsgId = msgID; msgID != "" {
-		var err error
-		if c.RequestHash, err = requestHash(c); err != nil {
-			return nil, err
-		}
-	}
-	return proto.Marshal(c)
 }
 
 // contender is a request to join a queue: it is granted a lease where it brings

@@ -14,13 +14,24 @@ import (
 
 // headers are a request's, checked against those that its operation knows: an
 // option that would be ignored is an error.
-type headers map[string]string
+type headers []header
+
+type header struct{ name, value string }
+
+func (h headers) get(name string) (value string, present bool) {
+	for _, x := range h {
+		if x.name == name {
+			return x.value, true
+		}
+	}
+	return "", false
+}
 
 func parseHeaders(h nats.Header, known ...string) (headers, error) {
 	if len(h) == 0 {
 		return nil, nil
 	}
-	out := headers{}
+	out := make(headers, 0, len(h))
 	for name, values := range h {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		ours := strings.HasPrefix(canonical, "Kv-")
@@ -30,17 +41,17 @@ func parseHeaders(h nats.Header, known ...string) (headers, error) {
 		if ours && !slices.Contains(known, canonical) {
 			return nil, api.Errorf(api.KindBadRequest, "the header %s is not known to this operation: it takes %s", canonical, strings.Join(known, ", "))
 		}
-		if _, twice := out[canonical]; twice || len(values) != 1 {
+		if _, twice := out.get(canonical); twice || len(values) != 1 {
 			return nil, api.Errorf(api.KindBadRequest, "the header %s is given more than once", canonical)
 		}
-		out[canonical] = strings.TrimSpace(values[0])
+		out = append(out, header{canonical, strings.TrimSpace(values[0])})
 	}
 	return out, nil
 }
 
 // flag reads true or false; false where the header is absent.
 func (h headers) flag(name string) (bool, error) {
-	switch v, ok := h[name]; {
+	switch v, ok := h.get(name); {
 	case !ok || v == "false":
 		return false, nil
 	case v == "true":
@@ -52,7 +63,7 @@ func (h headers) flag(name string) (bool, error) {
 
 // revision reads a revision, at least 0; present tells whether it is there.
 func (h headers) revision(name string) (rev int64, present bool, err error) {
-	v, ok := h[name]
+	v, ok := h.get(name)
 	if !ok {
 		return 0, false, nil
 	}
@@ -65,7 +76,7 @@ func (h headers) revision(name string) (rev int64, present bool, err error) {
 
 // lease reads a lease id, 16 hex digits; 0 where the header is absent.
 func (h headers) lease() (int64, error) {
-	v, ok := h[api.HeaderLease]
+	v, ok := h.get(api.HeaderLease)
 	if !ok {
 		return 0, nil
 	}
@@ -80,7 +91,7 @@ func (h headers) lease() (int64, error) {
 // bounds that it tells of are looked at elsewhere, but for zero, which would
 // mean none.
 func (h headers) ttl() (millis int64, err error) {
-	v, ok := h[api.HeaderTTL]
+	v, ok := h.get(api.HeaderTTL)
 	if !ok {
 		return 0, nil
 	}
@@ -94,7 +105,7 @@ func (h headers) ttl() (millis int64, err error) {
 
 // serializable reads the consistency that a read asks for.
 func (h headers) serializable() (bool, error) {
-	switch v, ok := h[api.HeaderConsistency]; {
+	switch v, ok := h.get(api.HeaderConsistency); {
 	case !ok || v == api.ConsistencyLinearizable:
 		return false, nil
 	case v == api.ConsistencySerializable:
@@ -113,7 +124,7 @@ const (
 )
 
 func (h headers) form() (form, error) {
-	switch v, ok := h[api.HeaderContentType]; {
+	switch v, ok := h.get(api.HeaderContentType); {
 	case !ok || v == api.ContentJSON:
 		return formJSON, nil
 	case v == api.ContentProtobuf:
@@ -125,7 +136,7 @@ func (h headers) form() (form, error) {
 
 // msgID reads the id under which a write takes effect once.
 func (h headers) msgID() (string, error) {
-	id, ok := h[api.HeaderMsgID]
+	id, ok := h.get(api.HeaderMsgID)
 	if ok && (id == "" || len(id) > api.MaxMsgIDBytes) {
 		return "", api.Errorf(api.KindBadRequest, "%s is empty or longer than %d bytes", api.HeaderMsgID, api.MaxMsgIDBytes)
 	}

@@ -89,7 +89,7 @@ func (k *keeper) checkpoint(ctx context.Context) error {
 		}
 	}
 	n.box.do(func(on *consensus) {
-		keep := replica.Retention{Entries: keepEntries, EntryBytes: keepBytes, Bytes: n.cfg.LogRetainBytes}
+		keep := replica.Retention{Entries: keepEntries, EntryBytes: min(keepEntryBytes, n.cfg.LogRetainBytes), Bytes: n.cfg.LogRetainBytes}
 		if it := c.Truncate(on.member, keep); it != nil {
 			n.appender.put(*it)
 		}

@@ -38,7 +38,7 @@ func TestTTLHeader(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "0", "0s", "-1s", "soon", "5", "1us", "1.5ms"} {
-		if got, err := (headers{api.HeaderTTL: bad}).ttl(); api.KindOf(err) != api.KindBadRequest || !strings.Contains(err.Error(), "100") {
+		if got, err := (headers{{api.HeaderTTL, bad}}).ttl(); api.KindOf(err) != api.KindBadRequest || !strings.Contains(err.Error(), "100") {
 			t.Errorf("%q: %d %v", bad, got, err)
 		}
 	}

@@ -43,7 +43,7 @@ const (
 	readBatchMax    = 16
 
 	// recentBytesMax bounds the events kept in memory for the feed.
-	recentBytesMax = 16 << 20
+	recentBytesMax = 8 << 20
 	// pollsMax bounds the feed requests that wait.
 	pollsMax = 1024
 
@@ -53,12 +53,15 @@ const (
 	// lookEvery is how often the disk's space and the reads that wait are looked
 	// at, together, so that an idle node is woken once for both.
 	lookEvery = 250 * time.Millisecond
-	// keepEntries are kept in every node's log behind the checkpoint, as many of
-	// them as have keepBytes: a start reads them all, and the log's compactions
-	// write them again and again.
-	keepEntries = 10_000
-	keepBytes   = 64 << 20
+	// keepEntries, or keepEntryBytes of them, are kept in every node's log behind
+	// the checkpoint: a start reads them all, and the log's compactions write them
+	// again and again.
+	keepEntries    = 10_000
+	keepEntryBytes = 32 << 20
 
-	// stopTimeout bounds an orderly stop.
+	// stopTimeout bounds an orderly stop. A node that stops goes on answering
+	// until nothing has come for quietFor, for lingerMax at most.
 	stopTimeout = 5 * time.Second
+	quietFor    = 50 * time.Millisecond
+	lingerMax   = time.Second
 )

@@ -28,10 +28,12 @@ const framesMax = 4096
 // all that came in at once. What is in it is bounded: proposals, reads, leads
 // and frames by those who put them there, the rest by the tasks under way.
 type mailbox struct {
-	mu    sync.Mutex
-	in    inputs
-	wake  chan struct{}
-	owner *consensus // set before it runs
+	mu sync.Mutex
+	in inputs
+	// writes, reads: those wait for what is under way and wake nobody.
+	writes, reads bool
+	wake          chan struct{}
+	owner         *consensus // set before it runs
 }
 
 func newMailbox() *mailbox { return &mailbox{wake: make(chan struct{}, 1)} }
@@ -41,10 +43,52 @@ func (m *mailbox) put(add func(*inputs)) {
 	m.mu.Lock()
 	add(&m.in)
 	m.mu.Unlock()
+	m.rouse()
+}
+
+func (m *mailbox) rouse() {
 	select {
 	case m.wake <- struct{}{}:
 	default:
 	}
+}
+
+// propose adds a write, read a read. The owner is woken unless it has said that
+// it would not even look at them now.
+func (m *mailbox) propose(p replica.Proposal) (ok bool) {
+	m.mu.Lock()
+	if ok = len(m.in.Proposals) < replica.QueueMax && m.in.proposed <= proposedBytesMax; ok {
+		m.in.Proposals = append(m.in.Proposals, p)
+		m.in.proposed += len(p.Command)
+	}
+	busy := m.writes
+	m.mu.Unlock()
+	if !busy {
+		m.rouse()
+	}
+	return ok
+}
+
+func (m *mailbox) read(r replica.Read) (ok bool) {
+	m.mu.Lock()
+	if ok = len(m.in.Reads) < replica.ReadsMax; ok {
+		m.in.Reads = append(m.in.Reads, r)
+	}
+	busy := m.reads
+	m.mu.Unlock()
+	if !busy {
+		m.rouse()
+	}
+	return ok
+}
+
+// rest is called before the owner waits: what it is busy with. It reports whether
+// something has come meanwhile that it is not too busy for.
+func (m *mailbox) rest(writes, reads bool) (more bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.writes, m.reads = writes, reads
+	return !writes && len(m.in.Proposals) > 0 || !reads && len(m.in.Reads) > 0
 }
 
 // take empties the mailbox.

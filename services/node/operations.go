@@ -18,6 +18,7 @@ import (
 // the leader answers from its memory.
 type call struct {
 	command *command.Command
+	data    []byte // command as it goes into the log
 	render  func(mvcc.Result) (answer, error)
 
 	read         func(*mvcc.Published) (answer, error)

@@ -37,6 +37,8 @@ type responder struct {
 	node  string
 	stats *natsbus.Stats
 	term  func() uint64
+	// taken and answered count requests.
+	taken, answered atomic.Int64
 	// damaged is told of every answer that found the node's data damaged.
 	damaged func(error)
 }
@@ -57,6 +59,7 @@ func (r *request) finish(a answer, err error) {
 	if !r.answered.CompareAndSwap(false, true) {
 		return
 	}
+	defer r.out.answered.Add(1)
 	r.out.stats.Observe(r.endpoint, time.Since(r.began), err)
 	if r.msg.Reply == "" {
 		return

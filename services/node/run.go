@@ -121,26 +121,57 @@ func (n *Node) startWorkers(wg *sync.WaitGroup, ctx context.Context) {
 	}
 }
 
-// handOver makes another node the leader and lets go of the subscriptions, so
-// that clients hardly notice that this node stops.
+// handOver makes another node the leader, answers what still comes from those who
+// do not know that yet, and lets go of the subscriptions, so that clients hardly
+// notice that this node stops.
 func (n *Node) handOver(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	if n.consensus.role.Load().Leading && len(n.cfg.Peers) > 1 {
+	others := len(n.cfg.Peers) > 1
+	if others && n.consensus.role.Load().Leading {
 		n.box.call(func(r *replica.Replica) { r.HandOver(0) })
-		ticker := time.NewTicker(5 * time.Millisecond)
-		defer ticker.Stop()
-		for n.consensus.role.Load().Leading && ctx.Err() == nil {
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-			}
-		}
+		until(ctx, func() bool { return !n.consensus.role.Load().Leading })
 	}
 	n.locks.stop(ctx)
 	n.box.do(func(c *consensus) { c.holder.move() })
+	if err := n.service.leave(); err != nil {
+		n.log.Warn("stopping: clients are still sent here", "error", err)
+	}
+	if others {
+		n.linger(ctx)
+	}
 	if err := n.service.drain(ctx); err != nil {
 		n.log.Warn("stopping: requests were left unanswered", "error", err)
+	}
+}
+
+// linger returns when another node leads, nothing is unanswered and nothing new
+// has come for quietFor, or after lingerMax.
+func (n *Node) linger(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lingerMax)
+	defer cancel()
+	var taken int64
+	var since time.Time
+	until(ctx, func() bool {
+		role, now := *n.consensus.role.Load(), n.responder.taken.Load()
+		if now != taken || since.IsZero() {
+			taken, since = now, time.Now()
+		}
+		settled := role.Leader != 0 && n.published().Term == role.Term
+		return settled && n.responder.answered.Load() == now && time.Since(since) >= quietFor
+	})
+}
+
+// until waits for ok or the end of ctx.
+func until(ctx context.Context, ok func() bool) {
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for !ok() {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -2,12 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/core/member"
@@ -18,25 +18,30 @@ import (
 
 // service holds the subscriptions of a node. Interest is leadership: the
 // subjects of writes have a subscriber where the leader is, so that a request
-// reaches it in one hop from anywhere.
+// reaches it in one hop from anywhere. Besides, each node's server sends its own
+// clients' writes to the node that it takes for the leader, and nowhere else: a
+// leader that hangs keeps its subscriptions until its connections are cut.
 type service struct {
 	node  *Node
 	conn  *nats.Conn // account of the clients
 	inner *nats.Conn // internal account
 
-	mu     sync.Mutex
-	reads  []*nats.Subscription // while its state keeps up
-	here   bool                 // its own server's clients are answered here
-	writes []*nats.Subscription // while this node takes writes
-	leads  []*nats.Subscription // while it serves as leader
+	mu    sync.Mutex
+	reads []*nats.Subscription // while its state keeps up
+	// readsAt and writesAt are where its own server's clients are answered, the
+	// name of a node or empty for any.
+	readsAt, writesAt string
+	leaving           bool
+	writes            []*nats.Subscription // while this node takes writes
+	leads             []*nats.Subscription // while it serves as leader
 }
 
 // start subscribes to what every node answers.
 func (s *service) start() error {
-	if err := s.follow(replica.Role{}, false, true); err != nil {
+	if err := s.listenHere(); err != nil {
 		return err
 	}
-	if err := s.listenHere(); err != nil {
+	if err := s.follow(replica.Role{}, false, true); err != nil {
 		return err
 	}
 	if _, err := s.listen(s.conn, api.SubjectStatus, queueNodes, s.node.serveStatus); err != nil {
@@ -72,25 +77,11 @@ func (s *service) subscribe(op operation) (subs []*nats.Subscription, err error)
 	return subs, nil
 }
 
-// anyNode are the subjects that any node answers.
-func anyNode() (subjects []string) {
-	for _, op := range operations() {
-		if !op.leader {
-			subjects = append(subjects, op.subjects...)
-		}
-	}
-	return subjects
-}
-
-// listenHere subscribes to the requests of this server's own clients that any
-// node answers. The subscriptions stay: it is answerHere that sends requests to
-// them or not.
+// listenHere subscribes to what servers send to this node alone. The
+// subscriptions stay: answerAt sends requests to them or not.
 func (s *service) listenHere() error {
-	here := s.node.clients.Here()
+	here := natsbus.At(s.node.cfg.Name)
 	for _, op := range operations() {
-		if op.leader {
-			continue
-		}
 		for _, subject := range op.subjects {
 			_, err := s.listen(s.conn, here+subject, "", func(m *nats.Msg) {
 				m.Subject = m.Subject[len(here):]
@@ -104,13 +95,35 @@ func (s *service) listenHere() error {
 	return s.conn.Flush() // the server knows of them before it sends anything there
 }
 
-// answerHere has this server's own clients answered by this node, or by any.
-func (s *service) answerHere(on bool) error {
-	if s.here == on {
+// answerAt has this server's own clients answered by one node, or by any: their
+// writes, or their reads. at is what holds now.
+func (s *service) answerAt(at *string, node string, leader bool) error {
+	if *at == node {
 		return nil
 	}
-	s.here = on
-	return s.node.clients.AnswerHere(anyNode(), on)
+	*at = node
+	var subjects []string
+	for _, op := range operations() {
+		if op.leader == leader {
+			subjects = append(subjects, op.subjects...)
+		}
+	}
+	return s.node.clients.AnswerAt(subjects, node)
+}
+
+// direct decides where this server's own clients are answered. A node that knows
+// of no leader, or of one that has not shown yet that it can commit, takes their
+// writes itself, to hold them for it or to pass them on. Reads are better asked
+// of a node that may know a leader.
+func (s *service) direct(role replica.Role, settled, answersReads bool) error {
+	reads, writes := "", s.node.cfg.Name
+	if answersReads && role.Leader != 0 && !s.leaving {
+		reads = s.node.cfg.Name
+	}
+	if settled {
+		writes = s.node.name(role.Leader)
+	}
+	return errors.Join(s.answerAt(&s.readsAt, reads, false), s.answerAt(&s.writesAt, writes, true))
 }
 
 // unknown answers a request that is on no operation's subject.
@@ -126,8 +139,7 @@ func (s *service) unknown(m *nats.Msg) {
 func (s *service) follow(role replica.Role, settled, answersReads bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Without a leader another node may know one.
-	if err := s.answerHere(answersReads && role.Leader != 0); err != nil {
+	if err := s.direct(role, settled, answersReads); err != nil {
 		return err
 	}
 	reads := func() ([]*nats.Subscription, error) { return s.subscribeAll(false) }
@@ -184,6 +196,7 @@ func (s *service) subscribeLeader() (subs []*nats.Subscription, err error) {
 
 // newRequest wraps a message that is to be answered.
 func (n *Node) newRequest(m *nats.Msg, endpoint string) *request {
+	n.responder.taken.Add(1)
 	return &request{msg: m, endpoint: endpoint, began: time.Now(), deadline: n.clock() + int64(requestTimeout), out: &n.responder}
 }
 
@@ -208,18 +221,14 @@ func (n *Node) handle(op operation, m *nats.Msg, passed bool) {
 		n.serveRead(&readRequest{request: req, serve: c.read}, c)
 		return
 	}
-	data, err := proto.Marshal(c.command)
-	if err == nil && len(data) > store.MaxCommandBytes {
+	if len(c.data) > store.MaxCommandBytes {
 		// The bound on keys and values leaves out what is only read, and what
 		// many small operations take besides.
-		err = api.Errorf(api.KindTooLarge, "the request takes %d bytes in the log, more than %d: split it", len(data), store.MaxCommandBytes)
-	}
-	if err != nil {
-		req.fail(err)
+		req.fail(api.Errorf(api.KindTooLarge, "the request takes %d bytes in the log, more than %d: split it", len(c.data), store.MaxCommandBytes))
 		return
 	}
 	w := &writeRequest{request: req, render: c.render}
-	n.propose(replica.Proposal{Command: data, Deadline: req.deadline, Tag: w})
+	n.propose(replica.Proposal{Command: c.data, Deadline: req.deadline, Tag: w})
 }
 
 // serveRead routes a read to a quorum round, or to the state as it is.
@@ -233,14 +242,7 @@ func (n *Node) serveRead(r *readRequest, c *call) {
 
 // propose hands a write to consensus.
 func (n *Node) propose(p replica.Proposal) {
-	full := false
-	n.box.put(func(in *inputs) {
-		if full = len(in.Proposals) >= replica.QueueMax || in.proposed > proposedBytesMax; !full {
-			in.Proposals = append(in.Proposals, p)
-			in.proposed += len(p.Command)
-		}
-	})
-	if full {
+	if !n.box.propose(p) {
 		p.Tag.(proposer).fail(api.Errorf(api.KindOverloaded, "too many writes wait on this node: try again later"))
 	}
 }
@@ -261,13 +263,7 @@ func (n *Node) lead(l leadRequest) {
 // read asks for a quorum round.
 func (n *Node) read(r reader) {
 	deadline := n.clock() + int64(holdTimeout)
-	full := false
-	n.box.put(func(in *inputs) {
-		if full = len(in.Reads) >= replica.ReadsMax; !full {
-			in.Reads = append(in.Reads, replica.Read{Deadline: deadline, Tag: r})
-		}
-	})
-	if full {
+	if !n.box.read(replica.Read{Deadline: deadline, Tag: r}) {
 		r.fail(api.Errorf(api.KindOverloaded, "too many reads wait on this node: try again later"))
 	}
 }
@@ -304,14 +300,17 @@ func matches(pattern, subject string) bool {
 	return pattern == subject
 }
 
+// leave has the requests of this server's own clients answered elsewhere, as far
+// as that is possible.
+func (s *service) leave() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = true
+	return s.answerAt(&s.readsAt, "", false)
+}
+
 // drain unsubscribes and waits until the requests that had arrived are handled.
 func (s *service) drain(ctx context.Context) error {
-	s.mu.Lock()
-	err := s.answerHere(false)
-	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
 	done := make(chan struct{})
 	s.conn.SetClosedHandler(func(*nats.Conn) { close(done) })
 	if err := s.conn.Drain(); err != nil {

@@ -136,26 +136,31 @@ func writeCall(h headers, c *command.Command, render func(mvcc.Result) (answer, 
 	if present {
 		c.IfRevision = &rev
 	}
+	id, err := h.msgID()
+	if err != nil {
+		return nil, err
+	}
+	data, err := encode(c, id)
+	return &call{command: c, data: data, render: render}, err
+}
+
+// encode checks a command, completes it with its message id, under which it takes
+// effect once, and with a hash that tells requests apart which carry the same id
+// by mistake, and encodes it for the log.
+func encode(c *command.Command, msgID string) ([]byte, error) {
 	if err := mvcc.Check(c); err != nil {
 		return nil, err
 	}
-	if c.MsgId, err = h.msgID(); err != nil {
-		return nil, err
+	data := make([]byte, 0, proto.Size(c)+len(msgID)+hashBytes+8)
+	data, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(data, c)
+	if err != nil || msgID == "" {
+		return data, err
 	}
-	if c.MsgId != "" {
-		if c.RequestHash, err = requestHash(c); err != nil {
-			return nil, err
-		}
-	}
-	return &call{command: c, render: render}, nil
+	sum := sha256.Sum256(data)
+	c.MsgId, c.RequestHash = msgID, sum[:hashBytes]
+	// Fields may follow in any order, and in several parts.
+	return proto.MarshalOptions{}.MarshalAppend(data, &command.Command{MsgId: msgID, RequestHash: c.RequestHash})
 }
 
-// requestHash tells requests apart that carry the same id by mistake.
-func requestHash(c *command.Command) ([]byte, error) {
-	id := c.MsgId
-	c.MsgId = ""
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
-	c.MsgId = id
-	sum := sha256.Sum256(b)
-	return sum[:16], err
-}
+// hashBytes is how much of a request's hash is kept.
+const hashBytes = 16

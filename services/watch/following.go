@@ -38,7 +38,9 @@ func (r *replica) ask(ctx context.Context) {
 
 // answered takes the outcome of ask.
 func (r *replica) answered(a grantAnswer) {
-	r.rules.Answered(a.sent, a.response, errors.Is(a.err, context.DeadlineExceeded))
+	if r.rules.Answered(a.sent, a.response, errors.Is(a.err, context.DeadlineExceeded)) && r.feed != nil {
+		r.feed.Again()
+	}
 }
 
 // begin finds where to follow from: where the holder has published through, or,
@@ -77,7 +79,7 @@ func (r *replica) begin(ctx context.Context) (api.Position, error) {
 
 // follow gives the feed's pages to the loop. Where events are compacted before
 // they were received, it goes on from the end of the store.
-func (r *replica) follow(ctx context.Context, after api.Position) {
+func (r *replica) follow(ctx context.Context) {
 	send := func(p page) error {
 		select {
 		case r.pages <- p:
@@ -87,7 +89,12 @@ func (r *replica) follow(ctx context.Context, after api.Position) {
 		}
 	}
 	for {
-		err := feed.Follow(ctx, r.inner, after, r.log, func(p *kvpb.FeedResponse) error { return send(page{FeedResponse: p}) })
+		err := r.feed.Follow(ctx, func(p *kvpb.FeedResponse) error {
+			if err := send(page{FeedResponse: p}); err != nil {
+				return err
+			}
+			return r.pace(ctx, p)
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -96,6 +103,7 @@ func (r *replica) follow(ctx context.Context, after api.Position) {
 			return
 		}
 		r.log.Warn("events were compacted before they were followed; watchers will be told", "error", err)
+		var after api.Position
 		for {
 			limited, cancel := context.WithTimeout(ctx, storeTimeout)
 			after, err = feed.Newest(limited, r.inner)
@@ -109,10 +117,27 @@ func (r *replica) follow(ctx context.Context, after api.Position) {
 				return
 			}
 		}
+		r.feed.Restart(after)
 		if send(page{restart: &after}) != nil {
 			return
 		}
 	}
+}
+
+// pace has a standby wait after a page, so that it gets in one what happens
+// meanwhile. It is short of it when it is granted publishing, and gets it then.
+func (r *replica) pace(ctx context.Context, p *kvpb.FeedResponse) error {
+	if len(p.Events) == 0 || r.holding.Load() {
+		return nil
+	}
+	pause := time.NewTimer(standbyPause)
+	defer pause.Stop()
+	select {
+	case <-r.granted:
+	case <-pause.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 func (r *replica) fail(err error) {
@@ -135,5 +160,8 @@ func (r *replica) release() {
 	defer cancel()
 	if _, err := feed.AskGrant(ctx, r.inner, request); err != nil {
 		r.log.Info("the grant to publish could not be given up and runs out by itself", "error", err)
+		return
 	}
+	_ = r.inner.Publish(subjectReleased, nil)
+	_ = r.inner.FlushTimeout(stopWithin) // the others notice by themselves that nobody publishes
 }

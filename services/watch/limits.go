@@ -13,6 +13,9 @@ const (
 	// beyond are dropped, the next one says it all.
 	progressMax = 16
 
+	// standbyPause is how long a standby waits between two pages with events.
+	standbyPause = 100 * time.Millisecond
+
 	// RequestsMax bounds the requests that are answered at the same time:
 	// overloaded past it.
 	RequestsMax = 256

@@ -37,6 +37,7 @@ type node struct {
 	changed   chan struct{} // closed and replaced on a commit
 	grants    grant.Leader
 	asked     map[string]int // requests for the grant of each replica, by name
+	polls     int            // of the feed, that wait
 }
 
 func startNode(t testing.TB) *node {
@@ -71,18 +72,22 @@ func (n *node) lead(term uint64) {
 	n.grants.Lead(term, time.Now().UnixNano())
 }
 
-// commit adds a revision that puts the keys.
-func (n *node) commit(keys ...string) {
+// commit adds a revision that puts the keys, and gives its number.
+func (n *node) commit(keys ...string) int64 { return n.commitMore(0, keys...) }
+
+// commitMore is commit with so many bytes more in each value.
+func (n *node) commitMore(bytes int, keys ...string) int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.revision++
 	for i, key := range keys {
 		n.events = append(n.events, &kvpb.Event{Sub: int64(i), Last: i == len(keys)-1, Kv: &kvpb.KeyValue{
-			Key: []byte(key), Value: fmt.Appendf(nil, "%s at %d", key, n.revision),
+			Key: []byte(key), Value: append(fmt.Appendf(nil, "%s at %d", key, n.revision), make([]byte, bytes)...),
 			CreateRevision: n.revision, ModRevision: n.revision, Version: 1}})
 	}
 	close(n.changed)
 	n.changed = make(chan struct{})
+	return n.revision
 }
 
 func (n *node) compact(revision int64) {
@@ -127,11 +132,13 @@ func (n *node) poll(m *nats.Msg) {
 			return
 		}
 		if len(resp.Events) == 0 && timeout != nil {
+			n.waits(1)
 			select {
 			case <-next:
 			case <-timeout:
 				timeout = nil
 			}
+			n.waits(-1)
 			continue
 		}
 		body, err := proto.Marshal(resp)
@@ -176,16 +183,27 @@ func (n *node) holds() string {
 	return n.grants.Holder(time.Now().UnixNano())
 }
 
-// follows waits until a replica has asked for the grant several times since.
-func (n *node) follows(name string) {
+func (n *node) waits(more int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.polls += more
+}
+
+// followed waits until so many replicas wait for the next page of the feed.
+func (n *node) followed(replicas int) {
 	n.t.Helper()
-	count := func() int {
+	eventually(n.t, fmt.Sprint(replicas, " follow"), func() bool {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		return n.asked[name]
-	}
-	before := count()
-	eventually(n.t, name+" follows", func() bool { return count() > before+5 })
+		return n.polls == replicas
+	})
+}
+
+// asks is how often a replica has asked for the grant.
+func (n *node) asks(name string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked[name]
 }
 
 func position(e *kvpb.Event) api.Position {

@@ -13,6 +13,7 @@ import (
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/fanout"
+	"github.com/kvorum/kvorum/libs/feed"
 	"github.com/kvorum/kvorum/libs/natsbus"
 )
 
@@ -27,14 +28,22 @@ type replica struct {
 	routes func() uint64
 
 	rules    *fanout.Replica
+	feed     *feed.Follower
 	requests *requests
 	current  atomic.Pointer[fanout.Snapshot]
+	holding  atomic.Bool
 
 	pages    chan page
 	answers  chan grantAnswer
 	progress chan *nats.Msg
-	lost     chan error // a connection broke
+	granted  chan struct{}  // holds one when holding has become true
+	released chan *nats.Msg // another gave up the grant
+	lost     chan error     // a connection broke
 }
+
+// subjectReleased tells the other replicas, in the internal account, that the
+// holder gave up the grant.
+const subjectReleased = "feed.released"
 
 // page is one of the feed's, or a new beginning after events were lost to
 // compaction.
@@ -52,6 +61,8 @@ func runReplica(ctx context.Context, cfg Config, bus *natsbus.ClientBus) error {
 		pages:    make(chan page, pagesMax),
 		answers:  make(chan grantAnswer, 1),
 		progress: make(chan *nats.Msg, progressMax),
+		granted:  make(chan struct{}, 1),
+		released: make(chan *nats.Msg, 1),
 		lost:     make(chan error, 2),
 	}
 	if err := r.connect(bus); err != nil {
@@ -68,6 +79,9 @@ func runReplica(ctx context.Context, cfg Config, bus *natsbus.ClientBus) error {
 	if _, err := r.kv.ChanSubscribe(api.SubjectProgress, r.progress); err != nil {
 		return fmt.Errorf("subscribe to %s: %w", api.SubjectProgress, err)
 	}
+	if _, err := r.inner.ChanSubscribe(subjectReleased, r.released); err != nil {
+		return fmt.Errorf("subscribe to %s: %w", subjectReleased, err)
+	}
 	defer r.release()
 	start, err := r.begin(ctx)
 	if err != nil {
@@ -75,7 +89,8 @@ func runReplica(ctx context.Context, cfg Config, bus *natsbus.ClientBus) error {
 	}
 	r.log.Info("following the store", "after", start)
 	r.rules.Begin(start)
-	go r.follow(ctx, start)
+	r.feed = feed.NewFollower(r.inner, start, r.log)
+	go r.follow(ctx)
 	return r.loop(ctx)
 }
 
@@ -136,6 +151,9 @@ func (r *replica) loop(ctx context.Context) error {
 		case <-renew.C:
 			renew.Reset(time.Duration(fanout.RenewEvery))
 			r.ask(ctx)
+		case <-r.released:
+			r.rules.Released()
+			renew.Reset(0)
 		case <-beat.C:
 			r.rules.Beat()
 		case err := <-r.lost:
@@ -154,7 +172,12 @@ func (r *replica) settle() {
 	}
 	r.show()
 	s := r.current.Load()
+	r.holding.Store(holding)
 	if holding {
+		select {
+		case r.granted <- struct{}{}:
+		default:
+		}
 		r.requests.open()
 		r.log.Info("publishing", "epoch", s.Epoch(), "after", s.Through())
 	} else {
@@ -197,6 +220,6 @@ func (r *replica) skip(m *nats.Msg) {
 		r.log.Warn("a progress message without a position", "error", err)
 		return
 	}
-	r.rules.Progress(through)
+	r.rules.Progress(through, r.now())
 	r.show()
 }

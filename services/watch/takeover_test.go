@@ -55,9 +55,9 @@ func replicas(t *testing.T, n *node, names ...string) map[string]*exec.Cmd {
 		t.Fatal(err)
 	}
 	procs := make(map[string]*exec.Cmd)
-	for _, name := range names {
+	for i, name := range names {
 		procs[name], _ = child(t, fmt.Sprintf("--name %s --routes %s --secret-file %s", name, n.bus.RouteAddress(), file))
-		n.follows(name)
+		n.followed(i + 1)
 	}
 	eventually(t, "one of them publishes", func() bool { return n.holds() != "" })
 	return procs
@@ -131,7 +131,7 @@ func TestPausedHolder(t *testing.T) {
 	if err := procs[first].Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	n.follows(first)
+	n.followed(2)
 	for i := range 50 {
 		n.commit(fmt.Sprintf("/d/%d", i))
 	}
@@ -140,6 +140,29 @@ func TestPausedHolder(t *testing.T) {
 	if w.back {
 		t.Error("the stopped holder published under its old grant")
 	}
+}
+
+// While one publishes, the others ask for nothing, and one that gives up says so.
+func TestStandbyIsQuiet(t *testing.T) {
+	n := startNode(t)
+	procs := replicas(t, n, "watch-1", "watch-2")
+	first := publisher(n)
+	other := map[string]string{"watch-1": "watch-2", "watch-2": "watch-1"}[first]
+	w := follow(t, n)
+	n.commit("/a")
+	w.until(1)
+	asked, held := n.asks(other), n.asks(first)
+	eventually(t, "the holder asks for its grant", func() bool { return n.asks(first) > held+10 })
+	if more := n.asks(other) - asked; more > 1 {
+		t.Errorf("a standby asked %d times for the grant", more)
+	}
+	if err := procs[first].Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other publishes", func() bool { return publisher(n) == other })
+	n.commit("/b")
+	w.until(2)
+	w.complete(n)
 }
 
 func TestUsage(t *testing.T) {

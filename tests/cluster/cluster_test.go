@@ -42,11 +42,18 @@ type load struct {
 func (l *load) key(w int) string { return fmt.Sprintf("/load/%02d", w) }
 
 func startLoad(t *testing.T, c *harness.Cluster, writers int) *load {
+	var clients []*client.Client
+	for range writers {
+		clients = append(clients, c.Client())
+	}
+	return startLoadWith(t, clients)
+}
+
+func startLoadWith(t *testing.T, clients []*client.Client) *load {
 	ctx, cancel := context.WithCancel(bounded(t))
-	l := &load{acked: make([]atomic.Int64, writers), stop: cancel}
+	l := &load{acked: make([]atomic.Int64, len(clients)), stop: cancel}
 	l.last.Store(time.Now().UnixNano())
-	for w := range writers {
-		cl := c.Client()
+	for w, cl := range clients {
 		l.wg.Go(func() {
 			for n := int64(1); ctx.Err() == nil; n++ {
 				_, err := cl.Put(ctx, l.key(w), []byte(fmt.Sprint(n)))
@@ -133,7 +140,12 @@ type record struct {
 
 func watch(t *testing.T, ctx context.Context, c *harness.Cluster, span client.Span) *record {
 	t.Helper()
-	w, err := c.Client().Watch(ctx, span)
+	return watchWith(t, ctx, c.Client(), span)
+}
+
+func watchWith(t *testing.T, ctx context.Context, cl *client.Client, span client.Span) *record {
+	t.Helper()
+	w, err := cl.Watch(ctx, span)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -81,21 +83,130 @@ func TestPausedLeaderServesNothingStale(t *testing.T) {
 	sameDigests(t, c)
 }
 
-// A leader that is stopped in order hands over: writers hardly notice.
+// A leader that hangs with all its connections open holds nobody up: writes go on
+// while it is stopped, also those of clients that were connected to it, a watch
+// through it goes on elsewhere, and no request is sent to it any more. When it
+// goes on, nothing was lost.
+func TestHungLeader(t *testing.T) {
+	c := harness.Start(t, harness.Options{Fanouts: 1})
+	ctx := bounded(t)
+	first, err := c.Client().Put(ctx, "/load/begin", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := c.Leader()
+	// at connects to one node and knows of the others.
+	at := func(i int) *client.Client {
+		urls := append(append([]string{}, c.URLs[i:]...), c.URLs[:i]...)
+		cl, err := client.Connect(ctx, strings.Join(urls, ","), client.NATS(nats.DontRandomize()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cl.Close)
+		return cl
+	}
+	of := func(cl *client.Client) string { return cl.Conn().ConnectedUrl() }
+	listener := at(leader)
+	seen := watchWith(t, ctx, listener, client.Prefix("/load/"))
+	var clients []*client.Client
+	for w := range 6 {
+		clients = append(clients, at(w%3))
+	}
+	l := startLoadWith(t, clients)
+	l.await(c, 300)
+	c.Nodes[leader].Signal(syscall.SIGSTOP)
+	for i := range c.Nodes {
+		if i == leader {
+			continue
+		}
+		nc := c.ClientOf(i).Conn()
+		c.Until("a new leader", func(context.Context) bool {
+			_, err := nc.Request("kv.put.plain", nil, 100*time.Millisecond)
+			return err == nil
+		})
+		var lost atomic.Int64
+		var wg sync.WaitGroup
+		for n := range 40 {
+			wg.Go(func() {
+				if _, err := nc.Request(fmt.Sprintf("kv.put.plain.%d", n), nil, 5*time.Second); err != nil {
+					lost.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if lost.Load() > 0 {
+			t.Errorf("through node %d, %d of 40 requests were lost: they went to the hung node", i+1, lost.Load())
+		}
+	}
+	for w, cl := range clients {
+		before := l.acked[w].Load()
+		c.Until(fmt.Sprintf("writer %d", w), func(context.Context) bool { return l.acked[w].Load() > before+20 })
+		if of(cl) == c.URLs[leader] {
+			t.Errorf("writer %d is still connected to the hung node", w)
+		}
+	}
+	during := l.total()
+	c.Until("the watch to go on", func(context.Context) bool { return int64(len(seen.snapshot())) > during })
+	if of(listener) == c.URLs[leader] {
+		t.Error("the watch is still connected to the hung node")
+	}
+	c.Nodes[leader].Signal(syscall.SIGCONT)
+	l.await(c, 300)
+	l.stop()
+	l.wg.Wait()
+	l.verify(t, ctx, c.Client())
+	end, err := c.Client().Put(ctx, "/load/end", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Until("the watcher", func(context.Context) bool {
+		evs := seen.snapshot()
+		return len(evs) > 0 && evs[len(evs)-1].Position.Revision >= end.Revision
+	})
+	checkWatched(t, ctx, c.Client(), seen.snapshot(), first.Revision+1)
+	sameDigests(t, c)
+}
+
+// A leader that is stopped in order hands over: writers hardly notice, and clients
+// of the other nodes lose no request, even if they repeat none.
 func TestGracefulStop(t *testing.T) {
 	c := harness.Start(t, harness.Options{})
 	ctx := bounded(t)
 	l := startLoad(t, c, 8)
 	l.await(c, 500)
 	leader := c.Leader()
+	// Clients that repeat nothing, connected to the others.
+	plain, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for n := range 8 {
+		nc := c.ClientOf((leader + 1 + n%2) % 3).Conn()
+		wg.Go(func() {
+			for plain.Err() == nil {
+				m, err := nc.Request(fmt.Sprintf("kv.put.plain.%d", n), nil, 20*time.Second)
+				if err == nil {
+					if e := api.ParseError(m.Header, m.Data); e != nil {
+						err = e
+					}
+				}
+				if err != nil {
+					t.Errorf("a client that repeats nothing: %v", err)
+				}
+			}
+		})
+	}
 	l.longest.Store(0)
 	c.Nodes[leader].Signal(syscall.SIGTERM)
 	if code := c.Nodes[leader].Wait(); code != 0 {
 		t.Errorf("it exits with %d", code)
 	}
 	l.await(c, 500)
+	stop()
+	wg.Wait()
 	l.stop()
 	l.wg.Wait()
+	if n := l.unknown.Load(); n > 0 {
+		t.Errorf("%d unknown outcomes", n)
+	}
 	t.Logf("longest gap between acknowledged writes: %v, unknown outcomes: %d", time.Duration(l.longest.Load()), l.unknown.Load())
 	l.verify(t, ctx, c.Client())
 	c.Nodes[leader].Start()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,10 +68,11 @@ func (j *jetstream) start(ctx context.Context, dir string) error {
 	if err := j.group.start(); err != nil {
 		return err
 	}
-	return j.ready(ctx)
+	return j.create(ctx)
 }
 
-func (j *jetstream) ready(ctx context.Context) (err error) {
+// create makes the bucket.
+func (j *jetstream) create(ctx context.Context) (err error) {
 	var nc *nats.Conn
 	if err = poll(startTimeout, "JetStream to listen", func() bool {
 		nc, err = nats.Connect(strings.Join(j.urls, ","))
@@ -95,71 +97,91 @@ func (j *jetstream) ready(ctx context.Context) (err error) {
 	})
 }
 
+// ready: the newest value of a key through each server, from the stream's
+// leader, which is the nearest to a linearizable read that it has.
+func (j *jetstream) ready(ctx context.Context) error {
+	return allReady(ctx, len(j.urls), func(ctx context.Context, i int) error {
+		var nc *nats.Conn
+		if err := poll(startTimeout, "JetStream to listen", func() (ok bool) {
+			c, err := nats.Connect(j.urls[i])
+			nc = c
+			return err == nil || ctx.Err() != nil
+		}); err != nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		defer nc.Close()
+		for {
+			once, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+			m, err := nc.RequestWithContext(once, "$JS.API.STREAM.MSG.GET.KV_"+bucket, []byte(`{"last_by_subj":"$KV.`+bucket+`.ready"}`))
+			cancel()
+			if err == nil && strings.Contains(string(m.Data), `"message"`) || ctx.Err() != nil {
+				return ctx.Err()
+			}
+			sleep(ctx, 5*time.Millisecond)
+		}
+	})
+}
+
 func (j *jetstream) stop() { j.group.kill() }
 
-func (j *jetstream) leader(ctx context.Context) (*proc, error) {
+func (j *jetstream) leader(ctx context.Context) (int, error) {
 	nc, err := nats.Connect(strings.Join(j.urls, ","))
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer nc.Close()
 	js, err := jet.New(nc)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	s, err := js.Stream(ctx, "KV_"+bucket)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	for _, p := range j.group.procs {
+	for i, p := range j.group.procs {
 		if c := s.CachedInfo().Cluster; c != nil && p.name == c.Leader {
-			return p, nil
+			return i, nil
 		}
 	}
-	return nil, fmt.Errorf("JetStream's bucket has no leader")
+	return 0, errors.New("JetStream's bucket has no leader")
 }
 
-func (j *jetstream) open(ctx context.Context, connections int, near bool) (session, error) {
-	urls := j.urls
-	if near {
-		leader, err := j.leader(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for i, p := range j.group.procs {
-			if p == leader {
-				urls = j.urls[i : i+1]
-			}
-		}
+func (j *jetstream) open(ctx context.Context, connections int, to place) (session, error) {
+	urls, err := to.of(ctx, j, j.urls)
+	if err != nil {
+		return nil, err
 	}
 	s := &jetSession{}
 	for i := range connections {
-		order := append(append([]string{}, urls[i%len(urls):]...), urls[:i%len(urls)]...)
-		nc, err := nats.Connect(strings.Join(order, ","), dontRandomize, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
-		if err != nil {
+		if err := s.connect(ctx, from(urls, i)); err != nil {
 			s.close()
 			return nil, err
 		}
-		s.conns = append(s.conns, nc)
-		js, err := jet.New(nc)
-		if err != nil {
-			s.close()
-			return nil, err
-		}
-		kv, err := js.KeyValue(ctx, bucket)
-		if err != nil {
-			s.close()
-			return nil, err
-		}
-		s.kvs = append(s.kvs, kv)
 	}
 	return s, nil
 }
 
 type jetSession struct {
 	conns     []*nats.Conn
+	streams   []jet.JetStream
 	kvs       []jet.KeyValue
 	revisions [clientsMax]uint64
+}
+
+func (s *jetSession) connect(ctx context.Context, urls []string) error {
+	nc, err := nats.Connect(strings.Join(urls, ","), dontRandomize, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	s.conns = append(s.conns, nc)
+	js, err := jet.New(nc)
+	if err != nil {
+		return err
+	}
+	s.streams = append(s.streams, js)
+	kv, err := js.KeyValue(ctx, bucket)
+	s.kvs = append(s.kvs, kv)
+	return err
 }
 
 // jetKey: a key must not begin with a slash there.
@@ -183,27 +205,46 @@ func (s *jetSession) do(ctx context.Context, k kind, n int, key string, value []
 	return err
 }
 
-func (s *jetSession) watch(ctx context.Context, n int, key string, event func([]byte)) error {
-	pattern := jetKey(key)
-	if key == "" {
-		pattern = ">"
+// putAll has all puts on the way at the same time: there are no transactions.
+func (s *jetSession) putAll(ctx context.Context, n int, keys []string, value []byte) error {
+	js := s.streams[n%len(s.streams)]
+	var sent []jet.PubAckFuture
+	for _, key := range keys {
+		f, err := js.PublishAsync("$KV."+bucket+"."+jetKey(key), value)
+		if err != nil {
+			return err
+		}
+		sent = append(sent, f)
 	}
-	w, err := s.kvs[n%len(s.kvs)].Watch(ctx, pattern, jet.UpdatesOnly())
+	for _, f := range sent {
+		select {
+		case <-f.Ok():
+		case err := <-f.Err():
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (s *jetSession) watch(ctx context.Context, n int, key string, event func(int64, []byte)) error {
+	w, err := s.kvs[n%len(s.kvs)].Watch(ctx, jetKey(key), jet.UpdatesOnly())
 	if err != nil {
 		return err
 	}
 	go func() {
 		for e := range w.Updates() {
 			if e != nil {
-				event(e.Value())
+				event(int64(e.Revision()), e.Value())
 			}
 		}
 	}()
 	return nil
 }
 
-func (s *jetSession) leases(context.Context, int) error           { return errUnsupported }
-func (s *jetSession) keep(context.Context, int, int) (int, error) { return 0, errUnsupported }
+func (s *jetSession) leases(context.Context, int) error { return errUnsupported }
+func (s *jetSession) keep(context.Context, int) error   { return errUnsupported }
 
 func (s *jetSession) close() {
 	for _, nc := range s.conns {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 )
 
 // kvorum is three storage nodes and a fan-out with a spare, as users run them.
+// The nodes are the first three of the group.
 type kvorum struct {
 	bin   string
 	group group
@@ -50,47 +54,55 @@ func (k *kvorum) start(ctx context.Context, dir string) error {
 	}
 	for i := range 2 {
 		name := fmt.Sprintf("watch-%d", i+1)
-		k.group.add(dir, name, filepath.Join(k.bin, "kvorum-watch"), "--name", name, "--routes", strings.Join(routes, ","), "--secret-file", secret,
+		p := k.group.add(dir, name, filepath.Join(k.bin, "kvorum-watch"), "--name", name, "--routes", strings.Join(routes, ","), "--secret-file", secret,
 			"--pprof-listen", ports[12+i])
+		p.fanOut = true
 		k.profiled[name] = ports[12+i]
 	}
 	if err := k.group.start(); err != nil {
 		return err
 	}
-	return k.ready(ctx)
-}
-
-// ready waits until every node serves writes and the fan-out answers.
-func (k *kvorum) ready(ctx context.Context) error {
+	if err := k.ready(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for _, url := range k.urls {
-		c, err := client.Connect(ctx, url)
+	c, err := client.Connect(ctx, strings.Join(k.urls, ","))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.Sync(ctx, client.All()) // the fan-out answers
+	return err
+}
+
+// ready: a linearizable read through each node, and each says of itself that it
+// serves.
+func (k *kvorum) ready(ctx context.Context) error {
+	return allReady(ctx, len(k.urls), func(ctx context.Context, i int) error {
+		c, err := client.Connect(ctx, k.urls[i])
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		if _, err := c.Put(ctx, "/ready", nil); err != nil {
+		if _, err := c.Get(ctx, "/ready"); err != nil && !errors.Is(err, client.ErrNotFound) {
 			return err
 		}
-		if _, err := c.Sync(ctx, client.All()); err != nil {
-			return err
+		for {
+			once, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+			status, err := c.StatusOf(once, k.group.procs[i].name)
+			cancel()
+			if err == nil && status.Ready || ctx.Err() != nil {
+				return ctx.Err()
+			}
+			sleep(ctx, 5*time.Millisecond)
 		}
-	}
-	return nil
+	})
 }
 
 func (k *kvorum) stop() { k.group.kill() }
 
-func (k *kvorum) leader(ctx context.Context) (*proc, error) {
-	i, err := k.leaderIndex(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return k.group.procs[i], nil
-}
-
-func (k *kvorum) leaderIndex(ctx context.Context) (int, error) {
+func (k *kvorum) leader(ctx context.Context) (int, error) {
 	c, err := client.Connect(ctx, strings.Join(k.urls, ","))
 	if err != nil {
 		return 0, err
@@ -98,31 +110,22 @@ func (k *kvorum) leaderIndex(ctx context.Context) (int, error) {
 	defer c.Close()
 	for i := 0; ctx.Err() == nil && i < 100; i++ {
 		if s, err := c.Status(ctx); err == nil && s.Leader != "" {
-			for j, p := range k.group.procs {
-				if p.name == s.Leader {
-					return j, nil
-				}
-			}
+			return slices.IndexFunc(k.group.procs, func(p *proc) bool { return p.name == s.Leader }), nil
 		}
 		sleep(ctx, 50*time.Millisecond)
 	}
-	return 0, fmt.Errorf("kvorum has no leader")
+	return 0, errors.New("kvorum has no leader")
 }
 
-func (k *kvorum) open(ctx context.Context, connections int, near bool) (session, error) {
-	urls := k.urls
-	if near {
-		i, err := k.leaderIndex(ctx)
-		if err != nil {
-			return nil, err
-		}
-		urls = urls[i : i+1]
+func (k *kvorum) open(ctx context.Context, connections int, to place) (session, error) {
+	urls, err := to.of(ctx, k, k.urls)
+	if err != nil {
+		return nil, err
 	}
 	s := &kvorumSession{}
 	for i := range connections {
 		// Each begins at another node and knows the others.
-		order := append(append([]string{}, urls[i%len(urls):]...), urls[:i%len(urls)]...)
-		c, err := client.Connect(ctx, strings.Join(order, ","), client.NATS(dontRandomize))
+		c, err := client.Connect(ctx, strings.Join(from(urls, i), ","), client.NATS(dontRandomize))
 		if err != nil {
 			s.close()
 			return nil, err
@@ -134,7 +137,7 @@ func (k *kvorum) open(ctx context.Context, connections int, near bool) (session,
 
 type kvorumSession struct {
 	clients   []*client.Client
-	ids       []int64
+	ids       [][]int64         // leases of each client
 	revisions [clientsMax]int64 // of each client's last compare-and-put
 }
 
@@ -160,52 +163,65 @@ func (s *kvorumSession) do(ctx context.Context, k kind, n int, key string, value
 		s.revisions[n] = res.Revision
 		return nil
 	case rangeOf100:
-		_, err := c.Range(ctx, client.Interval(key, prefixEnd), client.Limit(100))
+		res, err := c.Range(ctx, client.Interval(key, prefixEnd), client.Limit(100))
+		if err == nil && len(res.KVs) != 100 {
+			err = fmt.Errorf("%d keys from %s on, not 100", len(res.KVs), key)
+		}
 		return err
 	case txnOf4:
 		_, err := c.Txn().Then(client.Put(key, value), client.Put(key+"/a", value), client.Get(key), client.Get(key+"/a")).Commit(ctx)
+		return err
+	case leaseGrant:
+		_, err := c.GrantLease(ctx, leaseTTLSeconds*time.Second)
 		return err
 	}
 	return errUnsupported
 }
 
-func (s *kvorumSession) watch(ctx context.Context, n int, key string, event func([]byte)) error {
-	span := client.Key(key)
-	if key == "" {
-		span = client.Prefix(prefix)
+func (s *kvorumSession) putAll(ctx context.Context, n int, keys []string, value []byte) error {
+	txn := s.of(n).Txn()
+	for _, key := range keys {
+		txn.Then(client.Put(key, value))
 	}
-	w, err := s.of(n).Watch(ctx, span)
+	_, err := txn.Commit(ctx)
+	return err
+}
+
+func (s *kvorumSession) watch(ctx context.Context, n int, key string, event func(int64, []byte)) error {
+	w, err := s.of(n).Watch(ctx, client.Key(key))
 	if err != nil {
 		return err
 	}
 	go func() {
 		for r := range w.Revisions() { // to the end of ctx
 			for _, e := range r.Events {
-				event(e.KV.Value)
+				event(e.KV.ModRevision, e.KV.Value)
 			}
 		}
 	}()
 	return nil
 }
 
-// leasesPerKeepAlive is how many leases one request renews.
-const leasesPerKeepAlive = 100
-
-func (s *kvorumSession) leases(ctx context.Context, n int) error {
-	for i := range n {
-		l, err := s.of(i).GrantLease(ctx, 10*time.Minute)
-		if err != nil {
-			return err
+func (s *kvorumSession) leases(ctx context.Context, clients int) error {
+	s.ids = make([][]int64, clients)
+	return inParallel(clients, func(n int) error {
+		for range leasesPerClient {
+			l, err := s.of(n).GrantLease(ctx, leaseTTLSeconds*time.Second)
+			if err != nil {
+				return err
+			}
+			s.ids[n] = append(s.ids[n], l.ID)
 		}
-		s.ids = append(s.ids, l.ID)
-	}
-	return nil
+		return nil
+	})
 }
 
-func (s *kvorumSession) keep(ctx context.Context, n, i int) (int, error) {
-	at := (n*7919 + i*leasesPerKeepAlive) % (len(s.ids) - leasesPerKeepAlive + 1)
-	_, err := s.of(n).KeepAlive(ctx, s.ids[at:at+leasesPerKeepAlive]...)
-	return leasesPerKeepAlive, err
+func (s *kvorumSession) keep(ctx context.Context, n int) error {
+	leases, err := s.of(n).KeepAlive(ctx, s.ids[n]...)
+	for _, l := range leases {
+		err = cmp.Or(err, l.Err)
+	}
+	return err
 }
 
 func (s *kvorumSession) close() {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,14 +15,30 @@ import (
 // limits measure the machine: what no store built on this disk and on NATS can
 // exceed. Their servers are three bare nats-servers.
 type limits struct {
+	*bench
 	bin   string
 	group group
 	urls  []string
-	dir   string
+}
+
+// limitRow is a row that no system is needed for.
+type limitRow struct {
+	name string
+	run  func(ctx context.Context, l *limits) (result, error)
+}
+
+func limitRows(clients, watchers []int) []limitRow {
+	rows := []limitRow{{"limit-sync", func(ctx context.Context, l *limits) (result, error) { return l.disk(ctx) }}}
+	for _, n := range clients {
+		rows = append(rows, limitRow{fmt.Sprintf("limit-request/%d", n), func(ctx context.Context, l *limits) (result, error) { return l.request(ctx, n) }})
+	}
+	for _, n := range watchers {
+		rows = append(rows, limitRow{fmt.Sprintf("limit-fanout/%d", n), func(ctx context.Context, l *limits) (result, error) { return l.fan(ctx, n) }})
+	}
+	return rows
 }
 
 func (l *limits) start(dir string) error {
-	l.dir = dir
 	ports, err := freePorts(6)
 	if err != nil {
 		return err
@@ -57,9 +72,9 @@ func (l *limits) start(dir string) error {
 func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
 
 // disk writes 2 KB and syncs it, into a file that is already there.
-func (l *limits) disk(ctx context.Context, d time.Duration) (result, error) {
+func (l *limits) disk(ctx context.Context) (result, error) {
 	const size, block = 16 << 20, 2 << 10
-	f, err := os.Create(filepath.Join(l.dir, "sync"))
+	f, err := os.Create(filepath.Join(l.home, "sync"))
 	if err != nil {
 		return result{}, err
 	}
@@ -68,7 +83,7 @@ func (l *limits) disk(ctx context.Context, d time.Duration) (result, error) {
 		return result{}, err
 	}
 	data := make([]byte, block)
-	return closedLoop(ctx, &group{}, 1, d, func(_ context.Context, _, i int) error {
+	return l.closedLoop(ctx, &group{}, 1, func(_ context.Context, _, i int) error {
 		if _, err := f.WriteAt(data, int64(i*block%size)); err != nil {
 			return err
 		}
@@ -77,7 +92,7 @@ func (l *limits) disk(ctx context.Context, d time.Duration) (result, error) {
 }
 
 // request asks a responder on another server.
-func (l *limits) request(ctx context.Context, clients int, d time.Duration) (result, error) {
+func (l *limits) request(ctx context.Context, clients int) (result, error) {
 	responder, err := nats.Connect(l.urls[1])
 	if err != nil {
 		return result{}, err
@@ -98,28 +113,36 @@ func (l *limits) request(ctx context.Context, clients int, d time.Duration) (res
 		defer nc.Close()
 		conns = append(conns, nc)
 	}
-	data := make([]byte, 256)
-	return closedLoop(ctx, &l.group, clients, d, func(ctx context.Context, c, _ int) error {
-		_, err := conns[c%len(conns)].RequestWithContext(ctx, "q", data)
+	return l.closedLoop(ctx, &l.group, clients, func(ctx context.Context, c, _ int) error {
+		_, err := conns[c%len(conns)].RequestWithContext(ctx, "q", l.value)
 		return err
 	})
 }
 
-// fan publishes to many subscriptions on the other servers; an operation is one
+// fanAhead is how many messages for each subscription are on the way at most.
+const fanAhead = 64
+
+// fan publishes to many subscriptions on all servers; an operation is one
 // delivery.
-func (l *limits) fan(ctx context.Context, watchers int, d time.Duration) (result, error) {
-	var delivered atomic.Int64
-	for i := range max(1, watchers/watchersPerConnection) {
+func (l *limits) fan(ctx context.Context, watchers int) (result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	counts := make(counters, watchers)
+	var conns []*nats.Conn
+	for i := range watchConnections(watchers) {
 		nc, err := nats.Connect(l.urls[i%len(l.urls)])
 		if err != nil {
 			return result{}, err
 		}
 		defer nc.Close()
-		for range min(watchers, watchersPerConnection) {
-			if _, err := nc.Subscribe("e", func(*nats.Msg) { delivered.Add(1) }); err != nil {
-				return result{}, err
-			}
+		conns = append(conns, nc)
+	}
+	for i := range watchers {
+		if _, err := conns[i%len(conns)].Subscribe("e", func(*nats.Msg) { counts[i].delivered.Add(1) }); err != nil {
+			return result{}, err
 		}
+	}
+	for _, nc := range conns {
 		if err := nc.Flush(); err != nil {
 			return result{}, err
 		}
@@ -129,23 +152,16 @@ func (l *limits) fan(ctx context.Context, watchers int, d time.Duration) (result
 		return result{}, err
 	}
 	defer nc.Close()
-	data := make([]byte, 256)
-	// As many on the way as the slowest reader's buffers take.
-	var published int64
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	go func() {
-		for ctx.Err() == nil {
-			if published*int64(watchers)-delivered.Load() > int64(watchers)*64 {
+		for published := 0; ctx.Err() == nil; published++ {
+			_ = nc.Publish("e", l.value)
+			for ctx.Err() == nil && int64(published*watchers)-counts.sum() > int64(watchers)*fanAhead {
 				time.Sleep(50 * time.Microsecond)
-				continue
 			}
-			_ = nc.Publish("e", data)
-			published++
 		}
 	}()
-	sleep(ctx, d/5)
-	before, began, from := l.group.usage(), time.Now(), delivered.Load()
-	sleep(ctx, d)
-	return result{Ops: delivered.Load() - from, Elapsed: time.Since(began), usage: l.group.usage().since(before)}, nil
+	var from, to int64
+	r := l.window(ctx, &l.group, l.time, func() { from = counts.sum() }, func() { to = counts.sum() })
+	r.Ops = to - from
+	return r, nil
 }

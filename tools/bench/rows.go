@@ -2,30 +2,33 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strconv"
 	"time"
 )
 
-// row is one line of the table: some work, measured on a system that runs.
+// row is some work, measured on a system that runs.
 type row struct {
 	name string
 	// needs: systems without it have a dash.
 	needs kind
-	// run measures. It may break the servers if last is set: rows so marked
-	// come last on a cluster.
-	run  func(ctx context.Context, b *bench, s system) (result, error)
-	last bool
+	// fresh: it has an empty cluster of its own.
+	fresh bool
+	// breaks: it ends servers, and a profile of it would say nothing.
+	breaks bool
+	run    func(ctx context.Context, b *bench, s system) (result, error)
 }
 
-// bench holds what all rows share.
-type bench struct {
-	dir   string
-	time  time.Duration
-	keys  int // how many keys the load writes and reads
-	value []byte
+// rowsOf are all rows, in the order in which they run and are shown.
+func rowsOf(o options) (rows []row) {
+	rows = append(rows, idleRow("idle", put, (*group).all), idleRow("idle-nodes", fanOut, (*group).nodes))
+	rows = append(rows, loadRows(o.clients)...)
+	rows = append(rows, leaseRows()...)
+	rows = append(rows, watchRows(o.watchers)...)
+	rows = append(rows, failoverRows()...)
+	return append(rows, keysRow(o.loadKeys))
 }
 
 // loadRows are the closed loops for each number of clients.
@@ -45,131 +48,85 @@ func loadRows(clients []int) (rows []row) {
 	return rows
 }
 
-// connectionsFor is how many connections so many clients share: 8 clients each.
-// One client alone is connected to the leader.
+// connectionsFor is how many connections so many clients share.
 func connectionsFor(clients int) int { return max(1, clients/8) }
 
 func (b *bench) loop(ctx context.Context, s system, k kind, clients int) (result, error) {
-	session, err := s.open(ctx, connectionsFor(clients), clients == 1)
+	to := everywhere
+	if clients == 1 {
+		to = atLeader
+	}
+	session, err := s.open(ctx, connectionsFor(clients), to)
 	if err != nil {
 		return result{}, err
 	}
 	defer session.close()
-	var fresh string
-	if k == compareAndPut {
-		fresh = strconv.FormatUint(rand.Uint64(), 36) // keys that nobody has written
-	}
-	return closedLoop(ctx, s.servers(), clients, b.time, func(ctx context.Context, client, i int) error {
-		key := b.key(rand.IntN(b.keys))
-		if k == compareAndPut {
-			key = prefix + fresh + strconv.Itoa(client)
-		}
-		return session.do(ctx, k, client, key, b.value)
-	})
-}
-
-func (b *bench) key(i int) string { return fmt.Sprintf("%s%08d", prefix, i) }
-
-// fill writes all keys, so that reads find them.
-func (b *bench) fill(ctx context.Context, s system, keys int) error {
-	const clients = 64
-	session, err := s.open(ctx, 8, false)
-	if err != nil {
-		return err
-	}
-	defer session.close()
-	errs := make(chan error, clients)
-	for c := range clients {
-		go func() {
-			var err error
-			for i := c; i < keys && err == nil; i += clients {
-				err = session.do(ctx, put, c, b.key(i), b.value)
-			}
-			errs <- err
-		}()
-	}
-	for range clients {
-		if e := <-errs; e != nil {
-			err = e
-		}
-	}
-	return err
-}
-
-// leaseRow renews leases from 64 clients; an operation is one lease renewed.
-var leaseRow = row{name: "lease-keepalive/64", needs: leasing, run: func(ctx context.Context, b *bench, s system) (result, error) {
-	session, err := s.open(ctx, 64, false)
-	if err != nil {
-		return result{}, err
-	}
-	defer session.close()
-	if err := session.leases(ctx, 1000); err != nil {
-		return result{}, err
-	}
-	batch := 1
-	r, err := closedLoop(ctx, s.servers(), 64, b.time, func(ctx context.Context, client, i int) error {
-		n, err := session.keep(ctx, client, i)
-		if client == 0 && err == nil {
-			batch = n
-		}
-		return err
-	})
-	r.Ops *= int64(batch)
-	return r, err
-}}
-
-// idleRow is the servers' CPU while nobody asks anything: percent of a core, as
-// operations 0 and CPU seconds.
-var idleRow = row{name: "idle", run: func(ctx context.Context, b *bench, s system) (result, error) {
-	sleep(ctx, time.Second)
-	before, began := s.servers().usage(), time.Now()
-	sleep(ctx, b.time)
-	return result{Elapsed: time.Since(began), usage: s.servers().usage().since(before)}, nil
-}}
-
-// loadRow fills a store with many keys and starts it again: Elapsed is the time
-// until it serves a read after kill -9 of all three.
-func loadRow(keys int) row {
-	return row{name: fmt.Sprintf("keys-%d", keys), last: true, run: func(ctx context.Context, b *bench, s system) (result, error) {
-		if err := b.fill(ctx, s, keys); err != nil {
+	key := func(int) string { return b.key(rand.IntN(b.keys)) }
+	switch k {
+	case rangeOf100:
+		key = func(int) string { return b.key(rand.IntN(b.keys - 99)) }
+	case compareAndPut:
+		own := prefix + strconv.FormatUint(rand.Uint64(), 36) + "/" // nobody has written these
+		key = func(client int) string { return own + strconv.Itoa(client) }
+		if err := compares(ctx, session, own); err != nil {
 			return result{}, err
 		}
-		sleep(ctx, 3*time.Second) // what is written in the background
-		r := result{Ops: int64(keys), usage: s.servers().usage()}
-		r.Written = diskBytes(filepath.Join(b.dir, s.name()))
-		s.servers().kill()
-		began := time.Now()
-		if err := s.servers().start(); err != nil {
-			return r, err
-		}
-		err := b.awaitRead(ctx, s)
-		r.Elapsed = time.Since(began)
-		return r, err
-	}}
+	}
+	return b.closedLoop(ctx, s.servers(), clients, func(ctx context.Context, client, _ int) error {
+		return session.do(ctx, k, client, key(client), b.value)
+	})
 }
 
-// awaitRead reads a key until that succeeds.
-func (b *bench) awaitRead(ctx context.Context, s system) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	for {
-		once, stop := context.WithTimeout(ctx, 2*time.Second)
-		err := func() error {
-			session, err := s.open(once, 1, false)
-			if err != nil {
-				return err
-			}
-			defer session.close()
-			k := get
-			if !s.has(get) {
-				k = getSerializable
-			}
-			return session.do(once, k, 0, b.key(0), nil)
-		}()
-		stop()
-		if err == nil || ctx.Err() != nil {
+// compares proves that a compare-and-put is refused after another's put.
+func compares(ctx context.Context, session session, own string) error {
+	const client = clientsMax - 1
+	key := own + "proof"
+	for _, k := range []kind{compareAndPut, compareAndPut, put} {
+		if err := session.do(ctx, k, client, key, nil); err != nil {
 			return err
 		}
-		sleep(ctx, 5*time.Millisecond)
 	}
+	if session.do(ctx, compareAndPut, client, key, nil) == nil {
+		return errors.New("a compare-and-put with an old revision succeeded")
+	}
+	return nil
+}
+
+const (
+	fillClients = 256
+	// fillBatch is within every system's bound on the operations of a transaction.
+	fillBatch = 100
+)
+
+// fill writes the first keys.
+func (b *bench) fill(ctx context.Context, s system, keys int) error {
+	session, err := s.open(ctx, connectionsFor(fillClients), everywhere)
+	if err != nil {
+		return err
+	}
+	defer session.close()
+	return inParallel(fillClients, func(client int) error {
+		for at := client * fillBatch; at < keys; at += fillClients * fillBatch {
+			var batch []string
+			for i := at; i < min(at+fillBatch, keys); i++ {
+				batch = append(batch, b.key(i))
+			}
+			once, cancel := context.WithTimeout(ctx, time.Minute)
+			err := session.putAll(once, client, batch, b.value)
+			cancel()
+			if err != nil {
+				return fmt.Errorf("writing %d keys: %w", keys, err)
+			}
+		}
+		return nil
+	})
+}
+
+// idleTime is the least time of the idle rows.
+const idleTime = 10 * time.Second
+
+func idleRow(name string, needs kind, of func(*group) *group) row {
+	return row{name: name, needs: needs, run: func(ctx context.Context, b *bench, s system) (result, error) {
+		return b.window(ctx, of(s.servers()), max(b.time, idleTime), func() {}, func() {}), nil
+	}}
 }

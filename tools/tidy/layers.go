@@ -48,7 +48,7 @@ var layers = []layer{
 	{"tools/sim", []string{"libs", "tools/sim"}, []string{pflag}},
 	{"tools/torture", []string{"libs", "tools/torture"}, []string{fuse, natsClient, protobuf, pflag, unix}},
 	// What it compares with is its own module's to require.
-	{"tools/bench", []string{"libs/api", "libs/client", "libs/svc"}, []string{natsClient, pflag, "github.com/HdrHistogram/hdrhistogram-go", "go.etcd.io/etcd/client/v3", "go.uber.org/zap", "google.golang.org/grpc"}},
+	{"tools/bench", []string{"libs/api", "libs/client", "libs/svc"}, []string{natsClient, pflag, "github.com/HdrHistogram/hdrhistogram-go", "go.etcd.io/etcd/api/v3", "go.etcd.io/etcd/client/v3", "go.uber.org/zap", "google.golang.org/grpc", unix}},
 	{"tools/kvorum", []string{"libs/api", "libs/client", "libs/feed", "libs/svc", "tools/kvorum"}, []string{natsClient, protobuf, pflag, unix}},
 	{"tests", []string{"libs", "tests"}, []string{natsClient, protobuf}},
 }

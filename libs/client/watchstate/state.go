@@ -1,6 +1,8 @@
 package watchstate
 
 import (
+	"slices"
+
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 )
@@ -43,7 +45,8 @@ type State struct {
 	// partial holds the events of one revision that is not complete.
 	partial []*kvpb.Event
 
-	ready      []Revision
+	ready      []Revision // from taken on
+	taken      int
 	readyBytes int
 	full       bool // ready is past its limit and not yet half empty
 
@@ -98,8 +101,11 @@ func (s *State) Pop() (Revision, bool) {
 	if !ok {
 		return r, false
 	}
-	s.ready[0] = Revision{}
-	s.ready = s.ready[1:]
+	s.ready[s.taken] = Revision{}
+	s.taken++
+	if s.taken == len(s.ready) || s.taken > 1024 && s.taken > len(s.ready)/2 {
+		s.ready, s.taken = slices.Delete(s.ready, 0, s.taken), 0
+	}
 	for _, e := range r.Events {
 		s.readyBytes -= eventBytes(e)
 	}
@@ -111,19 +117,19 @@ func (s *State) Pop() (Revision, bool) {
 
 // Peek is what Pop would take.
 func (s *State) Peek() (Revision, bool) {
-	if len(s.ready) == 0 {
+	if s.taken == len(s.ready) {
 		return Revision{}, false
 	}
-	return s.ready[0], true
+	return s.ready[s.taken], true
 }
 
 // Through is the position up to which Pop has given everything: where a later
 // watch of the same range can begin. It is zero before a watch from now on knows
 // where it begins.
 func (s *State) Through() api.Position {
-	switch {
-	case len(s.ready) > 0:
-		return before(s.ready[0].Events[0])
+	switch r, ok := s.Peek(); {
+	case ok:
+		return before(r.Events[0])
 	case len(s.partial) > 0:
 		return before(s.partial[0])
 	case s.idle.After(s.have):

@@ -18,6 +18,9 @@ const (
 	grantTimeout  = 250 * millisecond
 	// BeatEvery is how often tails and progress are published.
 	BeatEvery = 250 * millisecond
+	// silence is how long a standby hears no progress before it asks for the
+	// grant: while it does, another holds it.
+	silence = BeatEvery + 100*millisecond
 )
 
 // Replica is one life of a replica of the fan-out: whether it may publish, and
@@ -33,6 +36,8 @@ type Replica struct {
 	compacted int64
 	asking    bool    // a request for the grant is under way
 	patience  Instant // with it
+	heard     Instant // when progress of another holder came last; 0: never
+	term      uint64  // of the leader that answered last
 }
 
 // NewReplica makes a replica whose name is unique per life.
@@ -41,9 +46,13 @@ func NewReplica(name string, l Limits) *Replica {
 }
 
 // Ask gives the request for the grant to send now, and how long its answer may
-// take; nil while one is under way.
+// take; nil while one is under way, and for a standby while it hears of another
+// holder.
 func (r *Replica) Ask(now Instant) (request *kvpb.GrantRequest, patience Instant) {
 	if r.asking {
+		return nil, 0
+	}
+	if _, held := r.grant.Held(now); !held && r.heard > 0 && now < r.heard+silence {
 		return nil, 0
 	}
 	r.asking = true
@@ -54,14 +63,21 @@ func (r *Replica) Ask(now Instant) (request *kvpb.GrantRequest, patience Instant
 }
 
 // Answered takes the answer to the request that was sent at a time, nil for
-// none. late: it did not come in time.
-func (r *Replica) Answered(sent Instant, answer *kvpb.GrantResponse, late bool) {
+// none. late: it did not come in time. again: another leader answers, so that
+// the one that the feed was last asked of may be gone: ask anew.
+func (r *Replica) Answered(sent Instant, answer *kvpb.GrantResponse, late bool) (again bool) {
 	r.asking, r.patience = false, grantTimeout
-	if answer != nil {
-		r.grant.Answer(sent, answer)
-	} else if late {
-		r.patience = GrantPatience
+	if answer == nil {
+		if late {
+			r.patience = GrantPatience
+		}
+		return false
 	}
+	r.grant.Answer(sent, answer)
+	term := answer.GetEpoch().GetTerm()
+	again = r.term != term
+	r.term = term
+	return again
 }
 
 // Begin follows the feed from a position on.
@@ -84,7 +100,15 @@ func (r *Replica) Restart(start api.Position) { r.publisher.Reset(start) }
 func (r *Replica) Room() bool { return r.publisher.Room() }
 
 // Progress takes a progress message of the bus, also its own.
-func (r *Replica) Progress(through api.Position) { r.publisher.Skip(through) }
+func (r *Replica) Progress(through api.Position, now Instant) {
+	if _, holding := r.publisher.Holding(); !holding {
+		r.heard = now
+	}
+	r.publisher.Skip(through)
+}
+
+// Released takes that the holder gave the grant up.
+func (r *Replica) Released() { r.heard = 0 }
 
 // Beat is due every BeatEvery.
 func (r *Replica) Beat() { r.publisher.Beat() }

@@ -76,3 +76,56 @@ func TestTakeInTheSameEpochLeavesOutASequence(t *testing.T) {
 		t.Errorf("sequence %d after 1", p.Sequence())
 	}
 }
+
+// A standby asks for the grant when it hears of no holder any more, or that one
+// gave it up.
+func TestStandbyAsks(t *testing.T) {
+	const ms = 1_000_000
+	r := fanout.NewReplica("a", fanout.Limits{})
+	asks := func(now fanout.Instant) bool {
+		request, _ := r.Ask(now)
+		if request != nil {
+			r.Answered(now, &kvpb.GrantResponse{Epoch: &kvpb.Epoch{Term: 1, N: 1}}, false)
+		}
+		return request != nil
+	}
+	if !asks(1 * ms) {
+		t.Error("does not ask at first")
+	}
+	r.Begin(api.Position{})
+	r.Progress(api.End(3), 10*ms)
+	if asks(11*ms) || asks(259*ms) {
+		t.Error("asks while another publishes")
+	}
+	if !asks(500 * ms) {
+		t.Error("does not ask when nobody publishes")
+	}
+	r.Progress(api.End(4), 600*ms)
+	r.Released()
+	if !asks(601 * ms) {
+		t.Error("does not ask when the grant was given up")
+	}
+	r.Progress(api.End(4), 700*ms)
+	request, _ := r.Ask(1100 * ms)
+	r.Answered(1100*ms, &kvpb.GrantResponse{Granted: true, ForMillis: 500, Epoch: &kvpb.Epoch{Term: 1, N: 2}}, false)
+	r.Progress(api.End(4), 1110*ms) // the last one of the holder before
+	if request == nil || !asks(1120*ms) {
+		t.Error("a holder does not ask to go on")
+	}
+}
+
+func TestAnotherLeaderIsAskedForTheFeed(t *testing.T) {
+	r := fanout.NewReplica("a", fanout.Limits{})
+	for _, c := range []struct {
+		term  uint64
+		again bool
+	}{{2, true}, {2, false}, {0, false}, {2, false}, {3, true}} {
+		var answer *kvpb.GrantResponse
+		if c.term > 0 {
+			answer = &kvpb.GrantResponse{Epoch: &kvpb.Epoch{Term: c.term, N: 1}}
+		}
+		if again := r.Answered(0, answer, false); again != c.again {
+			t.Errorf("an answer of term %d: again is %t", c.term, again)
+		}
+	}
+}

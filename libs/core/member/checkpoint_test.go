@@ -65,7 +65,7 @@ func TestCheckpoint(t *testing.T) {
 	if more, err := c.Trim(s.machine); more || err != nil {
 		t.Errorf("trimming: %t %v", more, err)
 	}
-	it := c.Truncate(s.member, replica.Retention{Entries: 3, Bytes: 1 << 30})
+	it := c.Truncate(s.member, replica.Retention{Entries: 3, EntryBytes: 1 << 30, Bytes: 1 << 30})
 	if it == nil || it.truncate > index {
 		t.Fatalf("to be truncated: %+v", it)
 	}

@@ -8,7 +8,7 @@ var All = []Bug{
 	ReadBeforeApplied, AppendPasses, LostDiskVotes, TruncateBeyondCheckpoint,
 	CheckpointBeforeSync, DiscardBeforeCheckpoint, ApplyTwice, DedupForgotten,
 	RevisionFromKeys, PublishEarly, PrevFromEntry, ReadCompactedInTxn, TrimCompacted,
-	SkipCompactedDeletes, ExpireAnyGeneration, FenceIgnored, LeaseClockRuns, LeaseClockLeaps,
+	SkipCompactedDeletes, ExpireAnyGeneration, FenceIgnored, HotKeepsDeleted, LeaseClockRuns, LeaseClockLeaps,
 	RenewExpiring, ExpiryForgotten, RenewWithoutQuorum, RenewWithoutLook, LockForAll,
 	ProgressAhead, PlusLeftOut, TakeoverForgets, WindowOverflow, BoundForgotten, TailsLeftOut, RoutesIgnored,
 	TwoPublishers, OldEpoch, Duplicates, FullForgets, InterruptionIgnored, AnchorForgotten,

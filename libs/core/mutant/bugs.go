@@ -54,6 +54,8 @@ const (
 	SkipCompactedDeletes Bug = "skip-compacted-deletes"
 	// ExpireAnyGeneration: an expiry ends whatever has the lease's id, or the key.
 	ExpireAnyGeneration Bug = "expire-any-generation"
+	// HotKeepsDeleted: what is remembered of a key outlives its deletion.
+	HotKeepsDeleted Bug = "hot-keeps-deleted"
 	// FenceIgnored: the compare of a lock's fence holds for everybody.
 	FenceIgnored Bug = "fence-ignored"
 )

@@ -21,6 +21,10 @@ type batch struct {
 	events    []*kvpb.Event
 	timers    []Timer
 	arena     arena
+	versions  slab[version]
+	told      slab[toldEvent]
+	puts      slab[putAnswer]
+	open      openChanges
 	firstRev  int64      // the first revision that the batch makes
 	revisions []store.TS // of each revision that it has made
 
@@ -31,10 +35,24 @@ type batch struct {
 	answer  answer
 }
 
-func newBatch(m *Machine, view store.View) *batch {
+// What every put takes of memory, each in one piece.
+type (
+	toldEvent struct {
+		event kvpb.Event
+		kv    kvpb.KeyValue
+	}
+	putAnswer struct {
+		resp kvpb.PutResponse
+		kv   kvpb.KeyValue
+	}
+)
+
+func newBatch(m *Machine, view store.View, commands int) *batch {
 	return &batch{
+		muts:     make([]store.Mutation, 0, commands+4),
+		events:   make([]*kvpb.Event, 0, commands),
 		m:        m,
-		src:      source{view: view, over: newOverlay()},
+		src:      source{view: view, over: newOverlay(), hot: m.hot, segments: m.segments.show()},
 		rows:     rows{view: view},
 		meta:     m.meta,
 		firstRev: m.meta.revision + 1,
@@ -53,6 +71,11 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 			return nil, err
 		}
 	}
+	b.closeChanges(0, true)
+	b.closeSlots()
+	if err := b.writeSegments(e.Index); err != nil {
+		return nil, err
+	}
 	b.meta.index, b.meta.term, b.meta.digest = e.Index, e.Term, b.m.digest.end()
 	b.muts = append(b.muts, store.Mutation{
 		Key: metaKey, Value: appendMeta(b.arena.alloc(metaBytes), &b.meta), TS: store.EndOf(e.Index),
@@ -63,7 +86,7 @@ func (b *batch) entry(e *Entry) ([]Result, error) {
 func (b *batch) begin(ts store.TS) {
 	b.src.ts, b.mark, b.changes = ts, len(b.muts), b.changes[:0]
 	b.timed = len(b.timers)
-	b.answer = answer{left: b.m.limits.answerBytes}
+	b.answer = answer{limits: &b.m.limits, left: b.m.limits.answerBytes}
 }
 
 // command applies one command. The error is of the store: what is wrong with
@@ -73,8 +96,10 @@ func (b *batch) command(c *command.Command, res *Result) error {
 		b.fail(res, e)
 		return nil
 	}
+	var key dedupKey
 	if c.MsgId != "" {
-		if old, found, err := b.recall(c); err != nil {
+		key = b.m.dedup.key(c.Principal, c.MsgId)
+		if old, found, err := b.recall(key, c); err != nil {
 			return err
 		} else if found {
 			if *res = old; !old.Duplicate {
@@ -95,7 +120,7 @@ func (b *batch) command(c *command.Command, res *Result) error {
 		res.Revision = b.meta.revision
 	}
 	if c.MsgId != "" {
-		return b.remember(c, res)
+		return b.remember(key, c, res)
 	}
 	return nil
 }
@@ -155,31 +180,19 @@ func (b *batch) commit() {
 	b.meta.revision++
 	b.revisions = append(b.revisions, b.src.ts)
 	b.m.digest.revision(&b.meta, uint64(b.src.ts), b.changes)
-	for first := 0; first < len(b.changes); first += blockChanges {
-		b.writeChanges(first, min(first+blockChanges, len(b.changes)))
-	}
+	b.keepChanges()
 	for sub, v := range b.changes {
-		e := &kvpb.Event{Sub: int64(sub), Last: sub == len(b.changes)-1}
+		b.m.segments.count(v)
+		e := b.told.one()
+		e.event.Sub, e.event.Last, e.event.Kv = int64(sub), sub == len(b.changes)-1, &e.kv
 		if v.deleted {
-			e.Expired = v.expired
-			e.Type, e.Kv = kvpb.Event_DELETE, &kvpb.KeyValue{Key: v.key, ModRevision: b.meta.revision}
+			e.event.Type, e.event.Expired = kvpb.Event_DELETE, v.expired
+			e.kv.Key, e.kv.ModRevision = v.key, b.meta.revision
 		} else {
-			e.Kv = v.rec.keyValue(v.key, v.rec.value)
+			v.rec.show(&e.kv, v.key, v.rec.value)
 		}
-		b.events = append(b.events, e)
+		b.events = append(b.events, &e.event)
 	}
-}
-
-func (b *batch) writeChanges(from, to int) {
-	block := changeBlock{ts: b.src.ts, last: to == len(b.changes), changes: make([]change, 0, to-from)}
-	size := changeHeaderBytes
-	for _, v := range b.changes[from:to] {
-		block.changes = append(block.changes, change{deleted: v.deleted, expired: v.expired, key: v.key})
-		size += 3 + len(v.key)
-	}
-	key := appendChangeKey(b.arena.alloc(13), b.meta.revision, from/blockChanges)
-	value := appendChangeBlock(b.arena.alloc(size), key, &block)
-	b.muts = append(b.muts, store.Mutation{Key: key, Value: value, TS: b.src.ts})
 }
 
 // rollback undoes what the command wrote.

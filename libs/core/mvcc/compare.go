@@ -53,7 +53,7 @@ func compareHolds(src *source, c *kvpb.Compare) (bool, error) {
 		return err == nil && ordered(c.Result, cmp.Compare(number, c.Number)), err
 	}
 	if len(c.RangeEnd) == 0 {
-		rec, found, err := src.get(c.Key)
+		rec, found, err := src.headOr(c.Key, c.Target == kvpb.Compare_VALUE)
 		if err != nil || !found {
 			return holdsForNone(c), err
 		}

@@ -33,16 +33,19 @@ type digest struct {
 	buf []byte
 }
 
+// digestBufBytes is how much is gathered before it is hashed.
+const digestBufBytes = 4 << 10
+
 func newDigest() digest { return digest{h: sha256.New()} }
 
 func (d *digest) begin(before [32]byte, index uint64) {
 	d.h.Reset()
 	d.buf = append(d.buf[:0], before[:]...)
 	d.buf = binary.BigEndian.AppendUint64(d.buf, index)
-	d.flush()
 }
 
 func (d *digest) end() (sum [32]byte) {
+	d.flush()
 	d.h.Sum(sum[:0])
 	return sum
 }
@@ -58,10 +61,20 @@ func (d *digest) words(v ...uint64) {
 	}
 }
 
+// bytes adds a field. A long one is not copied.
 func (d *digest) bytes(b []byte) {
 	d.buf = binary.BigEndian.AppendUint32(d.buf, uint32(len(b)))
+	if len(d.buf)+len(b) <= digestBufBytes {
+		d.buf = append(d.buf, b...)
+		return
+	}
 	d.flush()
 	d.h.Write(b)
+}
+
+func (d *digest) text(s string) {
+	d.buf = binary.BigEndian.AppendUint32(d.buf, uint32(len(s)))
+	d.buf = append(d.buf, s...)
 }
 
 func (d *digest) revision(m *meta, ts uint64, changes []*version) {
@@ -87,35 +100,30 @@ func (d *digest) revision(m *meta, ts uint64, changes []*version) {
 		d.words(uint64(v.rec.create), uint64(v.rec.version), uint64(v.rec.lease))
 		d.bytes(v.rec.value)
 	}
-	d.flush()
 }
 
 func (d *digest) compacted(revision int64) {
 	d.buf = append(d.buf, 'C')
 	d.words(uint64(revision))
-	d.flush()
 }
 
 func (d *digest) granted(id int64, l *lease) {
 	d.buf = append(d.buf, 'L')
 	d.words(uint64(id), uint64(l.ttlMillis), uint64(l.granted))
-	d.flush()
 }
 
 func (d *digest) revoked(id int64) {
 	d.buf = append(d.buf, 'V')
 	d.words(uint64(id))
-	d.flush()
 }
 
 func (d *digest) remembered(s *slot, oldest uint64) {
 	d.buf = append(d.buf, 'I')
 	d.words(s.number, oldest, uint64(s.revision))
 	d.buf = append(d.buf, byte(s.outcome))
-	d.bytes([]byte(s.principal))
-	d.bytes([]byte(s.msgID))
+	d.text(s.principal)
+	d.text(s.msgID)
 	d.bytes(s.hash)
-	d.flush()
 }
 
 // DigestAt reads the digest as of an earlier index, as far as the store still

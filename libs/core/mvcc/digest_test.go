@@ -3,6 +3,7 @@ package mvcc
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/kvorum/kvorum/libs/core/command"
@@ -54,6 +55,39 @@ func TestDigestIsStable(t *testing.T) {
 	got = fmt.Sprintf("%x", digestOf(t, l, lines(leaseEntries)...))
 	if want := "9e11ec876b0c9df806f2b550a0b2f6668e7835da62bdd744a0f25ee08d72e4a5"; got != want {
 		t.Errorf("digest with leases %s, want %s", got, want)
+	}
+}
+
+// TestEvictionIsStable: which ids are evicted is in the digest, so what an id
+// counts never changes either.
+func TestEvictionIsStable(t *testing.T) {
+	m, err := open(memstore.New(nil).State(), 0, limits{dedupIDs: 40, dedupBytes: 3000, dedupResult: 60, deleteKeys: 100, leaseKeys: 9, answerBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for index := range uint64(60) {
+		e := Entry{Index: index + 1}
+		for n := range 10 {
+			c := putCommand(strings.Repeat("k", 1+(7*int(index)+n)%50), []byte("value"))
+			switch n {
+			case 3:
+				c.GetPut().PrevKv = true
+			case 5:
+				c.GetPut().TtlMillis = 300 * int64(index+1)
+			case 7:
+				c.IfRevision = new(int64)
+			case 8:
+				c = deleteCommand("k", "l")
+			}
+			c.MsgId, c.Principal, c.RequestHash = fmt.Sprint(index, n), strings.Repeat("p", n), make([]byte, index%30)
+			e.Commands = append(e.Commands, c)
+		}
+		if _, err := m.Apply([]Entry{e}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := fmt.Sprintf("%x", m.Published().Digest), "2e4506ccbdd8cb0f09f3e635350a6c7ca6573ff43b6860179ea4a9aa3415bb9d"; got != want {
+		t.Errorf("digest %s, want %s", got, want)
 	}
 }
 
@@ -127,11 +161,11 @@ func TestDedupLeavesNothingBehind(t *testing.T) {
 		c := putCommand("k", nil)
 		c.MsgId = fmt.Sprint(i)
 		f.apply(c, proto.Clone(c).(*command.Command))
-		if n := f.stateKeys(prefixDedup); n != len(f.dedup.ring) || n != len(f.dedup.index) || len(f.dedup.fresh) > 0 {
-			t.Fatalf("%d slots, %d remembered, %d in the index, %d not cleared", n, len(f.dedup.ring), len(f.dedup.index), len(f.dedup.fresh))
+		if n := f.stateKeys(prefixDedup); n != f.dedup.len() || n != len(f.dedup.index) || len(f.dedup.fresh) > 0 {
+			t.Fatalf("%d slots, %d remembered, %d in the index, %d not cleared", n, f.dedup.len(), len(f.dedup.index), len(f.dedup.fresh))
 		}
 	}
-	if n := len(f.dedup.ring); n < 2 || n > 5 {
+	if n := f.dedup.len(); n < 2 || n > 5 {
 		t.Errorf("%d ids are remembered", n)
 	}
 }
@@ -164,11 +198,13 @@ func BenchmarkApplyPuts(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	value := make([]byte, 256)
+	value, hash := make([]byte, 256), make([]byte, 32)
 	e := Entry{Term: 1}
 	b.ReportAllocs()
 	for i := range b.N {
-		if e.Commands = append(e.Commands, putCommand(fmt.Sprintf("key/%06d", i%100_000), value)); len(e.Commands) < 256 && i < b.N-1 {
+		c := putCommand(fmt.Sprintf("key/%06d", i%100_000), value)
+		c.MsgId, c.RequestHash = fmt.Sprintf("id/%019d", i), hash
+		if e.Commands = append(e.Commands, c); len(e.Commands) < 256 && i < b.N-1 {
 			continue
 		}
 		e.Index++

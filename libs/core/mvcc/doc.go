@@ -10,6 +10,8 @@
 //   - One revision is all of its changes or none: what Apply wrote becomes
 //     visible when the next Published is stored, after State.Write returned.
 //   - A command that fails changes nothing but the window of remembered ids.
+//   - The count of a range is exact as of its revision, without a look at each
+//     of its keys: type segment tells how.
 //   - Whatever is read has passed a checksum, or the answer is an error that
 //     wraps store.ErrCorrupt.
 //

@@ -40,6 +40,7 @@ func (p *Published) Events(q EventQuery) (*EventPage, error) {
 	if q.After.Revision < 0 || q.After.Sub < 0 || q.Limit < 0 || q.MaxBytes < 0 {
 		return nil, api.Errorf(api.KindBadRequest, "position %v, limit %d or max bytes %d is negative", q.After, q.Limit, q.MaxBytes)
 	}
+	q.After.Sub = min(q.After.Sub, api.End(0).Sub)
 	p, view, err := p.open()
 	if err != nil {
 		return nil, err
@@ -72,9 +73,8 @@ func (p *Published) reachable(view store.View, after api.Position) error {
 		return nil
 	}
 	if after.Revision == p.Compacted-1 {
-		next := after.Sub + 1
-		block, found, err := readChanges(view, after.Revision, int(next/blockChanges))
-		if err != nil || !found || int(next%blockChanges) >= len(block.changes) {
+		next, err := findChange(view, api.Position{Revision: after.Revision, Sub: after.Sub + 1})
+		if next == nil {
 			return err
 		}
 	}
@@ -92,69 +92,74 @@ type eventScan struct {
 
 func (s *eventScan) run(view store.View) error {
 	after := s.q.After
-	lower := appendChangeKey(nil, after.Revision, int((after.Sub+1)/blockChanges))
-	it := view.Scan(lower, []byte{prefixChange + 1}, false)
+	if after.Revision > s.p.Revision {
+		return nil
+	}
+	from := int((after.Sub + 1) / blockChanges)
+	it := view.Scan(appendChangeKey(nil, after.Revision, from), appendChangeKey(nil, s.p.Revision+1, 0), false)
 	defer it.Close()
-	var next int64 // which block must come
-	var nextBlock int
-	for !s.page.More && it.Next() {
-		revision, n, err := decodeChangeKey(it.Key())
+	// The record that must come: the first one may have the rest of a revision.
+	next, block := max(after.Revision+1, 2), 0
+	for first := true; !s.page.More && it.Next(); first = false {
+		r, err := changeRecordAt(it)
 		if err != nil {
 			return err
 		}
-		if next != 0 && (revision != next || n != nextBlock) {
-			return fmt.Errorf("%w: block %d of the changes of revision %d is missing", store.ErrCorrupt, nextBlock, next)
+		if (r.first != next || r.block != block) && !(first && r.first <= after.Revision && r.block <= from) {
+			return errMissingChanges(next, block)
 		}
-		b := it.Value()
-		if err := it.Err(); err != nil {
+		if err := s.record(&r); err != nil {
 			return err
 		}
-		block, err := decodeChangeBlock(it.Key(), b)
-		if err != nil {
-			return err
-		}
-		if err := s.block(revision, n, &block); err != nil {
-			return err
-		}
-		if next, nextBlock = revision, n+1; block.last {
-			next, nextBlock = revision+1, 0
+		if next, block = r.last+1, 0; !r.complete {
+			next, block = r.last, r.block+1
 		}
 	}
-	return it.Err()
+	if err := it.Err(); err != nil || s.page.More || next > s.p.Revision {
+		return err
+	}
+	return errMissingChanges(next, block)
 }
 
-func (s *eventScan) block(revision int64, n int, block *changeBlock) error {
-	values := valueReader{p: s.p, revision: revision, ts: block.ts}
-	defer values.close()
-	for i := range block.changes {
-		at := api.Position{Revision: revision, Sub: int64(n*blockChanges + i)}
-		if !at.After(s.q.After) {
+func errMissingChanges(revision int64, block int) error {
+	return fmt.Errorf("%w: block %d of the changes of revision %d is missing", store.ErrCorrupt, block, revision)
+}
+
+func (s *eventScan) record(r *changeRecord) error {
+	var values valueReader
+	defer func() { values.close() }()
+	for {
+		if ok, err := r.next(); err != nil || !ok {
+			return err
+		}
+		if !r.at.After(s.q.After) {
 			continue
 		}
 		if s.seen++; s.seen > s.p.m.limits.events {
 			s.page.More = true
 			return nil
 		}
-		c := &block.changes[i]
-		last := block.last && i == len(block.changes)-1
-		if mutant.Is(mutant.SkipCompactedDeletes) && c.deleted && revision == s.p.Compacted {
+		if mutant.Is(mutant.SkipCompactedDeletes) && r.deleted && r.at.Revision == s.p.Compacted {
 			continue
 		}
-		if s.matches(c.key) {
-			e, err := values.event(c, s.q.PrevKV)
+		if s.matches(r.key) {
+			if values.revision != r.at.Revision {
+				values.close()
+				values = valueReader{p: s.p, revision: r.at.Revision, ts: r.ts}
+			}
+			e, err := values.event(&r.change, s.q.PrevKV)
 			if err != nil {
 				return err
 			}
-			e.Sub, e.Last = at.Sub, last
+			e.Sub, e.Last = r.at.Sub, r.end
 			if !s.add(e) {
 				return nil
 			}
 		}
-		if s.page.Through = at; last {
-			s.page.Through = api.End(revision)
+		if s.page.Through = r.at; r.end {
+			s.page.Through = api.End(r.at.Revision)
 		}
 	}
-	return nil
 }
 
 func (s *eventScan) matches(key []byte) bool {

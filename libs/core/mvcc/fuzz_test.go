@@ -42,17 +42,55 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-func FuzzChangeBlock(f *testing.F) {
-	key := appendChangeKey(nil, 7, 0)
-	f.Add(appendChangeBlock(nil, key, &changeBlock{ts: 9, last: true, changes: []change{{key: []byte("a")}, {deleted: true, key: []byte("bc")}, {deleted: true, expired: true, key: []byte("d")}}}))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := decodeChangeBlock(key, sealed(key, b))
+// someChanges are two revisions of the entry at index 5.
+func someChanges() *openChanges {
+	o := &openChanges{}
+	o.begin(6, store.At(5, 0), 2)
+	o.add(change{key: []byte("a")})
+	o.add(change{deleted: true, key: []byte("bc")})
+	o.begin(7, store.At(5, 3), 1)
+	o.add(change{deleted: true, expired: true, key: []byte("d")})
+	return o
+}
+
+// readAgain makes a record of what a changeRecord reads.
+func readAgain(recordKey, b []byte) (o openChanges, complete bool, err error) {
+	r, err := decodeChangeRecord(recordKey, b)
+	if err != nil {
+		return o, false, err
+	}
+	for {
+		ok, err := r.next()
+		if err != nil || !ok {
+			return o, r.complete, err
+		}
+		if r.at.Sub == int64(r.block*blockChanges) {
+			o.begin(r.at.Revision, r.ts, r.left+1)
+		}
+		o.add(r.change)
+	}
+}
+
+func FuzzChangeRecord(f *testing.F) {
+	f.Add(someChanges().appendTo(nil, appendChangeKey(nil, 7, 0), true), int64(7), 0)
+	one := &openChanges{}
+	one.begin(7, store.At(5, 1), 1)
+	one.add(change{key: []byte("a")})
+	f.Add(one.appendTo(nil, appendChangeKey(nil, 7, 2), false), int64(7), 2)
+	f.Fuzz(func(t *testing.T, b []byte, last int64, block int) {
+		if last < 0 || block < 0 || block > 1<<20 {
+			return
+		}
+		key := appendChangeKey(nil, last, block)
+		b = sealed(key, b)
+		o, complete, err := readAgain(key, b)
 		if err != nil {
 			return
 		}
-		again, err := decodeChangeBlock(key, appendChangeBlock(nil, key, &c))
-		if err != nil || !reflect.DeepEqual(c, again) {
-			t.Fatalf("%+v, then %+v %v", c, again, err)
+		again := o.appendTo(nil, key, complete)
+		b[5] = flag(complete)
+		if !bytes.Equal(again, sealed(key, b)) || o.last != last {
+			t.Fatalf("%x, then %x: revisions %d to %d", b, again, o.first, o.last)
 		}
 	})
 }
@@ -95,25 +133,38 @@ func FuzzMeta(f *testing.F) {
 	})
 }
 
-func FuzzSlot(f *testing.F) {
-	key := appendSlotKey(nil, 3)
-	s := slot{number: 3, principal: "p", msgID: "id", hash: []byte("h")}
-	res := Result{Response: &kvpb.TxnResponse{Revision: 4, Succeeded: true}, Revision: 4}
-	if err := s.setResult(&res, 100); err != nil {
-		f.Fatal(err)
+// someSlots are one plain and one of a transaction.
+func someSlots(t testing.TB) (slots []byte) {
+	for _, res := range []Result{
+		{Response: &kvpb.PutResponse{Revision: 3, Kv: &kvpb.KeyValue{Key: []byte("k"), CreateRevision: 2, ModRevision: 3, Version: 2, Lease: -3}}, Revision: 3},
+		{Response: &kvpb.TxnResponse{Revision: 4, Succeeded: true}, Revision: 4},
+	} {
+		s := slot{principal: "p", msgID: "id", hash: []byte("h")}
+		if err := s.setResult(&res, 100, nil); err != nil {
+			t.Fatal(err)
+		}
+		slots = appendSlot(slots, &s)
 	}
-	f.Add(appendSlot(nil, key, &s))
+	return slots
+}
+
+func FuzzSlots(f *testing.F) {
+	key := appendSlotKey(nil, 3)
+	f.Add(appendSlotRecord(nil, key, someSlots(f)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := decodeSlot(key, sealed(key, b))
-		if err != nil {
-			return
-		}
-		again, err := decodeSlot(key, appendSlot(nil, key, &s))
-		if err != nil || !reflect.DeepEqual(s, again) {
-			t.Fatalf("%+v, then %+v %v", s, again, err)
-		}
-		if res, err := s.result(); err != nil && !errors.Is(err, store.ErrCorrupt) || err == nil && res.Response == nil && res.Err == nil {
-			t.Fatalf("result %+v %v", res, err)
+		slots, err := decodeSlotRecord(key, sealed(key, b))
+		for err == nil && len(slots) > 0 {
+			var s slot
+			if s, slots, err = cutSlot(slots); err != nil {
+				break
+			}
+			again, rest, err := cutSlot(appendSlot(nil, &s))
+			if err != nil || len(rest) > 0 || !reflect.DeepEqual(s, again) {
+				t.Fatalf("%+v, then %+v %x %v", s, again, rest, err)
+			}
+			if res, err := s.result(); err != nil && !errors.Is(err, store.ErrCorrupt) || err == nil && res.Response == nil && res.Err == nil {
+				t.Fatalf("result %+v %v", res, err)
+			}
 		}
 	})
 }
@@ -131,32 +182,43 @@ func FuzzChunk(f *testing.F) {
 
 // What a checksum covers and no version of the program writes is corrupt.
 func TestMalformed(t *testing.T) {
-	key, blockKey := []byte("k"), appendChangeKey(nil, 7, 0)
+	key, changeKey := []byte("k"), appendChangeKey(nil, 7, 0)
 	rec := func(change func(b []byte) []byte) error {
 		_, err := decodeRecord(key, sealed(key, change(appendRecord(nil, key, &record{mod: 3, ttl: 100}))))
 		return err
 	}
-	block := func(edit func(b []byte) []byte) error {
-		c := changeBlock{changes: []change{{key: key}}}
-		_, err := decodeChangeBlock(blockKey, sealed(blockKey, edit(appendChangeBlock(nil, blockKey, &c))))
+	changes := func(recordKey []byte, edit func(b []byte) []byte) error {
+		_, _, err := readAgain(recordKey, sealed(recordKey, edit(someChanges().appendTo(nil, recordKey, true))))
 		return err
+	}
+	set := func(at int, to byte) func(b []byte) []byte {
+		return func(b []byte) []byte { b[at] = to; return b }
 	}
 	ttl := func(millis uint64) func(b []byte) []byte {
 		return func(b []byte) []byte { return binary.BigEndian.AppendUint64(b[:recordHeaderBytes], millis) }
-	}
-	kind := func(k byte) func(b []byte) []byte {
-		return func(b []byte) []byte { b[changeHeaderBytes] = k; return b }
 	}
 	for name, c := range map[string]struct {
 		err error
 		ok  bool
 	}{
-		"ttl":            {rec(ttl(1)), true},
-		"no ttl":         {rec(ttl(0)), false},
-		"negative ttl":   {rec(ttl(1 << 63)), false},
-		"half a ttl":     {rec(func(b []byte) []byte { return b[:recordHeaderBytes+4] }), false},
-		"expired":        {block(kind(changeExpire)), true},
-		"unknown change": {block(kind(changeExpire + 1)), false},
+		"ttl":              {rec(ttl(1)), true},
+		"no ttl":           {rec(ttl(0)), false},
+		"negative ttl":     {rec(ttl(1 << 63)), false},
+		"half a ttl":       {rec(func(b []byte) []byte { return b[:recordHeaderBytes+4] }), false},
+		"changes":          {changes(changeKey, set(5, 1)), true},
+		"expired":          {changes(changeKey, set(changeHeaderBytes+4, changeExpire)), true},
+		"unknown change":   {changes(changeKey, set(changeHeaderBytes+4, changeExpire+1)), false},
+		"no changes":       {changes(changeKey, set(changeHeaderBytes+3, 0)), false},
+		"many changes":     {changes(changeKey, set(changeHeaderBytes+3, blockChanges+1)), false},
+		"command too high": {changes(changeKey, set(changeHeaderBytes, 4)), false},
+		"not complete":     {changes(changeKey, set(5, 0)), false},
+		"other first":      {changes(changeKey, set(13, 5)), false},
+		"first after last": {changes(changeKey, set(13, 8)), false},
+		"more than last":   {changes(appendChangeKey(nil, 6, 0), set(5, 1)), false},
+		"less than last":   {changes(appendChangeKey(nil, 8, 0), set(5, 1)), false},
+		"second block":     {changes(appendChangeKey(nil, 7, 1), set(5, 1)), false},
+		"half a revision":  {changes(changeKey, func(b []byte) []byte { return b[:len(b)-1] }), false},
+		"half a header":    {changes(changeKey, func(b []byte) []byte { return append(b, 0) }), false},
 	} {
 		if c.ok != (c.err == nil) || !c.ok && !errors.Is(c.err, store.ErrCorrupt) {
 			t.Errorf("%s: %v", name, c.err)
@@ -166,16 +228,16 @@ func TestMalformed(t *testing.T) {
 
 // A flipped bit anywhere in a stored value is noticed.
 func TestFlippedBits(t *testing.T) {
-	key, slotKey, chunkKey, blockKey := []byte("k"), appendSlotKey(nil, 3), appendChunkKey(nil, []byte("k"), 1), appendChangeKey(nil, 7, 0)
+	key, slotKey, chunkKey, changeKey := []byte("k"), appendSlotKey(nil, 3), appendChunkKey(nil, []byte("k"), 1), appendChangeKey(nil, 7, 0)
 	for name, c := range map[string]struct {
 		b      []byte
 		decode func(b []byte) error
 	}{
 		"record": {appendRecord(nil, key, &record{mod: 3, size: 2, value: []byte("hi")}), func(b []byte) error { _, err := decodeRecord(key, b); return err }},
 		"chunk":  {appendChunk(nil, chunkKey, 3, []byte("hi")), func(b []byte) error { _, err := decodeChunk(chunkKey, 3, b); return err }},
-		"change": {appendChangeBlock(nil, blockKey, &changeBlock{changes: []change{{key: key}}}), func(b []byte) error { _, err := decodeChangeBlock(blockKey, b); return err }},
+		"change": {someChanges().appendTo(nil, changeKey, true), func(b []byte) error { _, _, err := readAgain(changeKey, b); return err }},
 		"meta":   {appendMeta(nil, &meta{index: 1}), func(b []byte) error { _, err := decodeMeta(b); return err }},
-		"slot":   {appendSlot(nil, slotKey, &slot{number: 3, outcome: outcomePut}), func(b []byte) error { _, err := decodeSlot(slotKey, b); return err }},
+		"slot":   {appendSlotRecord(nil, slotKey, someSlots(t)), func(b []byte) error { _, err := decodeSlotRecord(slotKey, b); return err }},
 		"row":    {appendRow(nil, slotKey, []byte("x"), 1, 2), func(b []byte) error { return decodeRow(slotKey, b, make([]uint64, 2), new([]byte)) }},
 		"ttl":    {appendRecord(nil, key, &record{mod: 3, ttl: 100}), func(b []byte) error { _, err := decodeRecord(key, b); return err }},
 	} {

@@ -1,7 +1,6 @@
 package mvcc
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/kvorum/kvorum/libs/api"
@@ -34,21 +33,46 @@ func revisionTS(view store.View, revision int64) (store.TS, error) {
 	if revision <= 1 {
 		return 0, nil
 	}
-	block, found, err := readChanges(view, revision, 0)
-	if err == nil && !found {
-		err = fmt.Errorf("%w: revision %d has no change record", store.ErrCorrupt, revision)
+	r, err := findChange(view, api.Position{Revision: revision})
+	if err != nil {
+		return 0, err
 	}
-	return block.ts, err
+	if r == nil {
+		return 0, fmt.Errorf("%w: revision %d has no change record", store.ErrCorrupt, revision)
+	}
+	return r.ts, nil
 }
 
-func readChanges(view store.View, revision int64, n int) (block changeBlock, found bool, err error) {
-	key := appendChangeKey(nil, revision, n)
-	b, err := view.Get(key)
-	if errors.Is(err, store.ErrNotFound) {
-		return changeBlock{}, false, nil
-	} else if err != nil {
-		return changeBlock{}, false, err
+// findChange finds the change at a position, nil if there is none. Its key is
+// not valid any more.
+func findChange(view store.View, at api.Position) (*changeRecord, error) {
+	lower := appendChangeKey(nil, at.Revision, int(at.Sub/blockChanges))
+	upper := appendChangeKey(nil, at.Revision+store.MaxCommands, 0) // a record is of one entry
+	it := view.Scan(lower, upper, false)
+	defer it.Close()
+	if !it.Next() {
+		return nil, it.Err()
 	}
-	block, err = decodeChangeBlock(key, b)
-	return block, err == nil, err
+	r, err := changeRecordAt(it)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if ok, err := r.next(); err != nil || !ok || r.at.After(at) {
+			return nil, err
+		}
+		if r.at == at {
+			return &r, nil
+		}
+	}
+}
+
+// changeRecordAt decodes the record at an iterator. It is valid until the next
+// call of Next or Close.
+func changeRecordAt(it store.Iterator) (changeRecord, error) {
+	b := it.Value()
+	if err := it.Err(); err != nil {
+		return changeRecord{}, err
+	}
+	return decodeChangeRecord(it.Key(), b)
 }

@@ -14,15 +14,17 @@ import (
 //
 //	'k' | user key                                   record
 //	'c' | length of key 2 | user key | number 4      one chunk of a large value
-//	'r' | revision 8 | block 4                       block of a revision's changes
-//	'd' | slot 4                                     remembered message id
+//	'r' | last revision 8 | block 4                  changes of revisions
+//	'd' | number of the first 8                      remembered message ids
 //	'l' | id 8                                       lease
 //	'a' | id 8 | user key                            attachment of a key to a lease
 //	't' | user key                                   time to live of a key
+//	'n' | user key                                   segment of live keys that begins there
 //	'm'                                              meta
 //
-// Everything that a command writes has the command's TS, the meta record has
-// the end of its entry.
+// Everything that a command writes has the command's TS, a record that several
+// commands of an entry share that of the last one, the meta record the end of
+// its entry, segments as counts.go tells.
 const (
 	prefixKey        = 'k'
 	prefixChunk      = 'c'
@@ -31,8 +33,13 @@ const (
 	prefixLease      = 'l'
 	prefixAttachment = 'a'
 	prefixTTL        = 't'
+	prefixSegment    = 'n'
 	prefixMeta       = 'm'
 )
+
+// recordBytes is about the size that a record of several revisions, or of
+// several remembered ids, does not exceed.
+const recordBytes = 32 << 10
 
 func appendUserKey(b, key []byte) []byte { return append(append(b, prefixKey), key...) }
 
@@ -41,13 +48,25 @@ func appendChunkKey(b, key []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(b, key...), uint32(n))
 }
 
+const changeKeyBytes = 1 + 8 + 4
+
 func appendChangeKey(b []byte, revision int64, block int) []byte {
 	b = binary.BigEndian.AppendUint64(append(b, prefixChange), uint64(revision))
 	return binary.BigEndian.AppendUint32(b, uint32(block))
 }
 
-func appendSlotKey(b []byte, slot uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, prefixDedup), slot)
+const slotKeyBytes = 1 + 8
+
+func appendSlotKey(b []byte, first uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, prefixDedup), first)
+}
+
+// decodeSlotKey is the inverse of appendSlotKey.
+func decodeSlotKey(b []byte) (first uint64, err error) {
+	if len(b) != slotKeyBytes || b[0] != prefixDedup {
+		return 0, fmt.Errorf("%w: dedup key %x", store.ErrCorrupt, b)
+	}
+	return binary.BigEndian.Uint64(b[1:]), nil
 }
 
 const leaseKeyBytes = 1 + 8
@@ -74,9 +93,13 @@ func attachmentBounds(id int64) (lower, upper []byte) {
 
 func appendTTLKey(b, key []byte) []byte { return append(append(b, prefixTTL), key...) }
 
+func appendSegmentKey[K string | []byte](b []byte, key K) []byte {
+	return append(append(b, prefixSegment), key...)
+}
+
 // decodeChangeKey is the inverse of appendChangeKey.
 func decodeChangeKey(b []byte) (revision int64, block int, err error) {
-	if len(b) != 13 || b[0] != prefixChange {
+	if len(b) != changeKeyBytes || b[0] != prefixChange {
 		return 0, 0, fmt.Errorf("%w: change key %x", store.ErrCorrupt, b)
 	}
 	return int64(binary.BigEndian.Uint64(b[1:])), int(binary.BigEndian.Uint32(b[9:])), nil
@@ -125,4 +148,24 @@ func (a *arena) alloc(n int) []byte {
 	start := len(a.block)
 	a.block = a.block[:start+n]
 	return a.block[start : start : start+n]
+}
+
+// slab hands out values of one type with few allocations. They are never reused.
+type slab[T any] struct {
+	free []T
+	size int // of the last allocation
+}
+
+// slabMax is how many values are allocated at once at most: each keeps the
+// others in memory.
+const slabMax = 64
+
+func (s *slab[T]) one() *T {
+	if len(s.free) == 0 {
+		s.size = min(2*s.size+1, slabMax)
+		s.free = make([]T, s.size)
+	}
+	v := &s.free[0]
+	s.free = s.free[1:]
+	return v
 }

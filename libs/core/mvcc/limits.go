@@ -15,6 +15,8 @@ const (
 	eventScanMax = 20_000
 	// eventPageMax is how many events one call of Events gives by default.
 	eventPageMax = 10_000
+	// segmentKeysMax is how many live keys are counted together.
+	segmentKeysMax = 512
 	// leaseListMax is how many ids one call of Leases gives.
 	leaseListMax = 10_000
 	// principalBytesMax and requestHashBytesMax bound what is remembered with a
@@ -23,17 +25,18 @@ const (
 	requestHashBytesMax = 64
 )
 
-// limits are the bounds that tests make small. All but events change what an
+// limits are the bounds that tests make small. All but events and segmentKeys change what an
 // entry does: they are the same on every node, and a version of the program
 // that changes one must tell old entries from new ones.
 type limits struct {
-	dedupIDs    int // remembered ids; also the number of slots on disk
-	dedupBytes  int // encoded size of all slots together
+	dedupIDs    int // remembered ids, at least 2
+	dedupBytes  int // slot.counted of all of them together
 	dedupResult int // largest remembered answer
 	deleteKeys  int // keys deleted by one command
 	leaseKeys   int // keys attached to one lease; not more than deleteKeys
 	answerBytes int // results of one command, or page of one range
 	events      int // changes looked at by one call of Events
+	segmentKeys int // live keys counted together; at least 4
 }
 
 var defaultLimits = limits{
@@ -44,4 +47,5 @@ var defaultLimits = limits{
 	leaseKeys:   api.MaxLeaseKeys,
 	answerBytes: api.MaxAnswerBytes,
 	events:      eventScanMax,
+	segmentKeys: segmentKeysMax,
 }

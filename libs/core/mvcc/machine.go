@@ -19,7 +19,9 @@ type Machine struct {
 	limits    limits
 	meta      meta // as of the last applied entry
 	dedup     *dedup
+	segments  segments
 	digest    digest
+	hot       *hot
 	trimmed   int64 // there are no change records below this revision
 	failed    error // why nothing can be applied any more
 	published atomic.Pointer[Published]
@@ -78,11 +80,14 @@ func open(st store.State, index uint64, l limits) (*Machine, error) {
 		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
 	}
 	defer view.Close()
-	m := &Machine{st: st, limits: l, digest: newDigest()}
+	m := &Machine{st: st, limits: l, digest: newDigest(), hot: newHot()}
 	if m.meta, err = readMeta(view, index); err != nil {
 		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
 	}
 	if m.dedup, err = openDedup(view, &m.meta, l); err != nil {
+		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
+	}
+	if m.segments, err = openSegments(view); err != nil {
 		return nil, fmt.Errorf("mvcc: open at index %d: %w", index, err)
 	}
 	m.publish()
@@ -100,7 +105,7 @@ func readMeta(view store.View, index uint64) (meta, error) {
 			m.dedupTail = m.dedupHead
 		}
 		if mutant.Is(mutant.RevisionFromKeys) {
-			if newest, _, _ := readChanges(view, m.revision, 0); len(newest.changes) > 0 && newest.changes[0].deleted {
+			if newest, _ := findChange(view, api.Position{Revision: m.revision}); newest != nil && newest.deleted {
 				m.revision--
 			}
 		}
@@ -155,7 +160,11 @@ func (m *Machine) apply(entries []Entry) (*Applied, error) {
 		return nil, err
 	}
 	defer view.Close()
-	b := newBatch(m, view)
+	commands := 0
+	for _, e := range entries {
+		commands += len(e.Commands)
+	}
+	b := newBatch(m, view, commands)
 	applied := &Applied{Results: make([][]Result, len(entries))}
 	for i := range entries {
 		if applied.Results[i], err = b.entry(&entries[i]); err != nil {
@@ -167,6 +176,7 @@ func (m *Machine) apply(entries []Entry) (*Applied, error) {
 	}
 	applied.Events, applied.Timers = b.events, b.timers
 	clear(m.dedup.fresh)
+	b.src.over.newest(m.hot.set)
 	m.meta = b.meta
 	m.publish()
 	return applied, nil
@@ -180,7 +190,7 @@ func (m *Machine) publish() {
 	m.published.Store(&Published{
 		Index: m.meta.index, Term: m.meta.term, TS: ts,
 		Revision: m.meta.revision, Compacted: m.meta.compacted, Digest: m.meta.digest,
-		DiscardTS: m.meta.compactedTS, m: m,
+		DiscardTS: m.meta.compactedTS, m: m, segments: m.segments.show(),
 	})
 }
 

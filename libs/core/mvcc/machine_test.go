@@ -136,11 +136,13 @@ func TestCorruptionIsNoticed(t *testing.T) {
 			t.Errorf("read of %q: %v", key, err)
 		}
 	}
-	damage(appendChangeKey(nil, 2, 0), nil)
+	damage(appendChangeKey(nil, 3, 0), nil)
 	if _, err := f.Published().Range(&kvpb.RangeRequest{Key: []byte("a"), Revision: 2}); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("read of a revision without a change record: %v", err)
 	}
-	if _, err := f.Apply([]Entry{{Index: 2, Commands: []*command.Command{putCommand("a", nil)}}}); !errors.Is(err, store.ErrCorrupt) {
+	overwrite := putCommand("a", nil)
+	overwrite.GetPut().PrevKv = true
+	if _, err := f.Apply([]Entry{{Index: 2, Commands: []*command.Command{overwrite}}}); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("put over a corrupt record: %v", err)
 	}
 	if _, err := f.Apply([]Entry{{Index: 2}}); err == nil {

@@ -21,7 +21,7 @@ func (b *batch) put(r *kvpb.PutRequest) (*kvpb.PutResponse, error) { return b.pu
 
 // putIf puts a key, if its mod revision is as wanted.
 func (b *batch) putIf(r *kvpb.PutRequest, ifRevision *int64) (*kvpb.PutResponse, error) {
-	prev, exists, err := b.src.get(r.Key)
+	prev, exists, err := b.src.headOr(r.Key, r.PrevKv || r.IgnoreValue)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,8 @@ func (b *batch) putIf(r *kvpb.PutRequest, ifRevision *int64) (*kvpb.PutResponse,
 		}
 	}
 	rec.size = uint32(len(rec.value))
-	resp := &kvpb.PutResponse{}
+	one := b.puts.one()
+	resp := &one.resp
 	if r.PrevKv && exists {
 		if b.answer.take(len(r.Key) + int(prev.size) + kvOverheadBytes); !b.answer.over {
 			if resp.PrevKv, err = b.src.keyValue(r.Key, &prev, true); err != nil {
@@ -59,8 +60,11 @@ func (b *batch) putIf(r *kvpb.PutRequest, ifRevision *int64) (*kvpb.PutResponse,
 		return nil, err
 	}
 	b.keepTTL(r.Key, &prev, &rec)
-	b.write(&version{key: r.Key, ts: b.src.ts, rec: rec}, prev.chunks())
-	resp.Revision, resp.Kv = b.currentRevision(), rec.keyValue(r.Key, nil)
+	v := b.versions.one()
+	v.key, v.ts, v.rec = r.Key, b.src.ts, rec
+	b.write(v, prev.chunks())
+	resp.Revision, resp.Kv = b.currentRevision(), &one.kv
+	rec.show(&one.kv, r.Key, nil)
 	return resp, nil
 }
 
@@ -75,7 +79,7 @@ func (b *batch) holds(key []byte, ifRevision *int64) error {
 	if ifRevision == nil {
 		return nil
 	}
-	prev, _, err := b.src.get(key)
+	prev, _, err := b.src.head(key)
 	if err == nil && prev.mod != *ifRevision {
 		return errCompareFailed(key, prev.mod, *ifRevision)
 	}
@@ -110,7 +114,7 @@ func (b *batch) deleteRange(r *kvpb.DeleteRangeRequest) (*kvpb.DeleteRangeRespon
 		if err := b.src.scan(r.Key, r.RangeEnd, false, gather); err != nil {
 			return nil, err
 		}
-	} else if rec, exists, err := b.src.get(r.Key); err != nil {
+	} else if rec, exists, err := b.src.headOr(r.Key, r.PrevKv); err != nil {
 		return nil, err
 	} else if exists {
 		if _, err := gather(&item{key: r.Key, rec: rec}); err != nil {
@@ -168,14 +172,14 @@ func (b *batch) getRange(r *kvpb.RangeRequest) (*kvpb.RangeResponse, error) {
 		if err != nil {
 			return nil, err
 		}
-		src = &source{view: b.src.view, over: b.src.over, ts: ts}
+		src = &source{view: b.src.view, over: b.src.over, ts: ts, segments: b.src.segments}
 		if before := store.EndOf(b.m.meta.index); ts < before {
 			view, err := b.m.st.Read(ts)
 			if err != nil {
 				return nil, err
 			}
 			defer view.Close()
-			src = &source{view: view}
+			src = &source{view: view, ts: ts}
 		}
 	}
 	resp, err := b.answer.page(src, r)

@@ -58,6 +58,14 @@ func (o *overlay) find(key []byte, ts store.TS) *version {
 	return v.asOf(ts)
 }
 
+// newest calls fn with the newest version of each key.
+func (o *overlay) newest(fn func(*version)) {
+	o.tree.Scan(func(v *version) bool {
+		fn(v)
+		return true
+	})
+}
+
 // between lists, for each key of [lower, upper), its newest version at or
 // before ts, deletions included, in order. A nil upper means no bound.
 func (o *overlay) between(lower, upper []byte, ts store.TS) []*version {

@@ -43,6 +43,7 @@ func TestAgainstModel(t *testing.T) {
 type history struct {
 	g       *generator
 	limits  limits
+	first   *Machine // that got the entries one by one
 	model   *model
 	entries []Entry
 	results [][]Result // of each entry
@@ -54,11 +55,13 @@ type history struct {
 func newHistory(t *testing.T, g *generator, count int) *history {
 	h := &history{g: g, limits: defaultLimits, model: newModel(modelWindow, modelLeaseKeys)}
 	h.limits.dedupIDs, h.limits.leaseKeys, h.limits.events = modelWindow, modelLeaseKeys, 7
+	h.limits.segmentKeys = 4 + g.IntN(8+g.bulk/4)
 	g.model = h.model
 	m, err := open(memstore.New(nil).State(), 0, h.limits)
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.first = m
 	h.after, h.leases = append(h.after, m.Published()), append(h.leases, nil)
 	for i := range count {
 		e := Entry{Index: uint64(i + 1), Term: uint64(1 + i/10)}

@@ -6,6 +6,7 @@ import (
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/store"
+	"github.com/tidwall/btree"
 )
 
 // Published is the state as of one applied entry. It does not change and may be
@@ -27,7 +28,8 @@ type Published struct {
 	// which may read revisions that it took.
 	DiscardTS store.TS
 
-	m *Machine
+	m        *Machine
+	segments *btree.BTreeG[*segment]
 }
 
 // open opens the state as of p, or of a newer Published where p's versions are
@@ -47,7 +49,7 @@ func (p *Published) open() (*Published, store.View, error) {
 // the end, if there was no error. view is p's own, for looking up the revision.
 func (p *Published) source(view store.View, revision int64) (src *source, done func(), err error) {
 	if revision == 0 || revision == p.Revision {
-		return &source{view: view}, func() {}, nil
+		return &source{view: view, segments: p.segments}, func() {}, nil
 	}
 	if err := readable(revision, p.Revision, p.Compacted); err != nil {
 		return nil, nil, err
@@ -60,7 +62,7 @@ func (p *Published) source(view store.View, revision int64) (src *source, done f
 	if err != nil {
 		return nil, nil, err
 	}
-	return &source{view: old}, old.Close, nil
+	return &source{view: old, ts: ts}, old.Close, nil
 }
 
 // readAt opens the state as of a revision's TS, which a compaction newer than p
@@ -94,7 +96,7 @@ func (p *Published) Range(r *kvpb.RangeRequest) (*kvpb.RangeResponse, error) {
 	if r.MaxBytes > 0 {
 		bytesMax = int(min(r.MaxBytes, int64(bytesMax)))
 	}
-	page, err := pageOf(src, r, bytesMax)
+	page, err := pageOf(src, r, &p.m.limits, bytesMax)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +122,7 @@ func (p *Published) Txn(r *kvpb.TxnRequest) (*kvpb.TxnResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &reader{p: p, view: view, answer: answer{left: p.m.limits.answerBytes}}
+	o := &reader{p: p, view: view, answer: answer{limits: &p.m.limits, left: p.m.limits.answerBytes}}
 	resp, err := runTxn(o, r, &path)
 	if err == nil && o.answer.over {
 		err = api.Errorf(api.KindTooLarge, "the results have more than %d bytes: give the ranges a limit or max_bytes", p.m.limits.answerBytes)

@@ -3,6 +3,7 @@ package mvcc
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/command"
@@ -13,7 +14,9 @@ type generator struct {
 	*rand.Rand
 	revision int64 // about the current one
 	value    int
-	model    *model // to expire what is there; may be nil
+	model    *model   // to expire what is there; may be nil
+	keys     []string // to choose from; nil for someKeys
+	bulk     int      // most puts of one transaction, beside its other operations
 }
 
 func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
@@ -24,7 +27,12 @@ var someLeases = []int64{7, 8, -3}
 
 func (g *generator) lease() int64 { return someLeases[g.IntN(len(someLeases))] }
 
-func (g *generator) key() []byte { return []byte(someKeys[g.IntN(len(someKeys))]) }
+func (g *generator) key() []byte {
+	if g.keys != nil {
+		return []byte(g.keys[g.IntN(len(g.keys))])
+	}
+	return []byte(someKeys[g.IntN(len(someKeys))])
+}
 
 // bounds is one key, a range, or from a key on.
 func (g *generator) bounds(rangePercent int) (key, end []byte) {
@@ -114,6 +122,9 @@ func (g *generator) expire() *command.Expire {
 
 func (g *generator) delete() *kvpb.DeleteRangeRequest {
 	key, end := g.bounds(30)
+	if at := slices.Index(g.keys, string(key)); at >= 0 && g.chance(80) { // not most of many keys
+		end = []byte(g.keys[min(at+g.IntN(60), len(g.keys)-1)])
+	}
 	return &kvpb.DeleteRangeRequest{Key: key, RangeEnd: end, PrevKv: g.chance(50)}
 }
 
@@ -123,6 +134,9 @@ func (g *generator) txn(depth int) *kvpb.TxnRequest {
 		r.Compare = append(r.Compare, g.compare())
 	}
 	r.Success, r.Failure = g.ops(depth), g.ops(depth)
+	if g.bulk > 0 && g.chance(30) {
+		r.Compare, r.Success = nil, g.puts()
+	}
 	return r
 }
 
@@ -159,6 +173,30 @@ func (g *generator) ops(depth int) (ops []*kvpb.RequestOp) {
 		ops = append(ops, op)
 	}
 	return ops
+}
+
+// puts are of neighbouring keys, between two counts; sometimes they fail in the end.
+func (g *generator) puts() []*kvpb.RequestOp {
+	ops, at := g.count(), g.IntN(len(g.keys))
+	for _, key := range g.keys[at:min(at+1+g.IntN(g.bulk), len(g.keys))] {
+		ops = append(ops, &kvpb.RequestOp{Request: &kvpb.RequestOp_Put{Put: &kvpb.PutRequest{Key: []byte(key)}}})
+	}
+	if g.chance(10) {
+		ops = append(ops, &kvpb.RequestOp{Request: &kvpb.RequestOp_Put{Put: &kvpb.PutRequest{Key: []byte("none"), Lease: 99}}})
+	}
+	return append(ops, g.count()...)
+}
+
+// count is of a range that is most often a wide one.
+func (g *generator) count() []*kvpb.RequestOp {
+	r := &kvpb.RangeRequest{Key: g.key(), RangeEnd: []byte{0}, CountOnly: true}
+	if g.chance(50) {
+		r.RangeEnd = []byte(g.keys[len(g.keys)-1])
+	}
+	if g.chance(50) {
+		r.Revision = max(1, g.revision-int64(g.IntN(4)))
+	}
+	return []*kvpb.RequestOp{{Request: &kvpb.RequestOp_Range{Range: r}}}
 }
 
 func (g *generator) ranges() *kvpb.RangeRequest {

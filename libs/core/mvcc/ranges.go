@@ -23,15 +23,17 @@ type page struct {
 	cut      bool // left out at least one key because of bytesMax
 	filtered bool
 	values   bool
+	unread   int    // how many more keys are counted one by one
+	last     []byte // the key after which the others were left to be counted together
 }
 
 // pageOf answers a range from a source. The revision of the answer is left to
 // the caller; that the request is well formed was checked before.
-func pageOf(src *source, r *kvpb.RangeRequest, bytesMax int) (*page, error) {
+func pageOf(src *source, r *kvpb.RangeRequest, l *limits, bytesMax int) (*page, error) {
 	p := &page{
 		src: src, r: r, resp: &kvpb.RangeResponse{}, limit: r.Limit, bytesMax: bytesMax,
 		filtered: r.MinModRevision|r.MaxModRevision|r.MinCreateRevision|r.MaxCreateRevision != 0,
-		values:   !r.KeysOnly,
+		values:   !r.KeysOnly, unread: l.segmentKeys / 2,
 	}
 	if len(r.RangeEnd) == 0 {
 		rec, found, err := src.get(r.Key)
@@ -43,15 +45,39 @@ func pageOf(src *source, r *kvpb.RangeRequest, bytesMax int) (*page, error) {
 	if r.SortTarget != kvpb.RangeRequest_KEY && !r.CountOnly {
 		return p, p.sorted()
 	}
-	return p, src.scan(r.Key, r.RangeEnd, r.SortOrder == kvpb.RangeRequest_DESCEND, p.add)
+	descend := r.SortOrder == kvpb.RangeRequest_DESCEND
+	if err := src.scan(r.Key, r.RangeEnd, descend, p.add); err != nil {
+		return p, err
+	}
+	return p, p.countRest(descend)
+}
+
+// countRest counts the keys that the scan has left out.
+func (p *page) countRest(descend bool) error {
+	key, end := p.r.Key, p.r.RangeEnd
+	switch {
+	case p.last == nil || descend && isOpenEnd(p.last): // no key is before that one
+		return nil
+	case descend:
+		end = p.last
+	default:
+		key = append(p.last, 0)
+	}
+	n, err := p.src.count(key, end)
+	p.resp.Count += n
+	return err
 }
 
 // add counts a key and gives it if it passes the filters and fits. It reads no
-// record once the page is full, only whether there are more keys.
+// record once the page is full, only whether there are more keys, and leaves
+// them to countRest where there are many.
 func (p *page) add(i *item) (bool, error) {
 	p.resp.Count++
 	if p.r.CountOnly || p.resp.More {
-		return true, nil
+		if p.unread--; p.unread == 0 {
+			p.last = bytes.Clone(i.key)
+		}
+		return p.unread > 0, nil
 	}
 	full := p.limit > 0 && int64(len(p.resp.Kvs)) >= p.limit
 	if full && !p.filtered {
@@ -144,8 +170,9 @@ func compareBy(t kvpb.RangeRequest_SortTarget, a, b *kvpb.KeyValue) int {
 
 // answer is the room that the results of one transaction may still take.
 type answer struct {
-	left int
-	over bool // the results did not fit: none of them will be given
+	limits *limits
+	left   int
+	over   bool // the results did not fit: none of them will be given
 }
 
 func (a *answer) take(n int) {
@@ -163,7 +190,7 @@ func (a *answer) page(src *source, r *kvpb.RangeRequest) (*kvpb.RangeResponse, e
 	if r.MaxBytes > 0 && r.MaxBytes <= int64(a.left) {
 		bytesMax, own = int(r.MaxBytes), true
 	}
-	p, err := pageOf(src, r, bytesMax)
+	p, err := pageOf(src, r, a.limits, bytesMax)
 	if err != nil {
 		return nil, err
 	}

@@ -128,8 +128,13 @@ func decodeChunk(chunkKey []byte, mod int64, b []byte) (data []byte, err error) 
 
 // keyValue is the record as the API shows it, with the given value.
 func (r *record) keyValue(key, value []byte) *kvpb.KeyValue {
-	return &kvpb.KeyValue{
-		Key: key, Value: value,
-		CreateRevision: r.create, ModRevision: r.mod, Version: r.version, Lease: r.lease, TtlMillis: r.ttl,
-	}
+	kv := &kvpb.KeyValue{}
+	r.show(kv, key, value)
+	return kv
+}
+
+// show is keyValue in memory that the caller has.
+func (r *record) show(kv *kvpb.KeyValue, key, value []byte) {
+	kv.Key, kv.Value = key, value
+	kv.CreateRevision, kv.ModRevision, kv.Version, kv.Lease, kv.TtlMillis = r.create, r.mod, r.version, r.lease, r.ttl
 }

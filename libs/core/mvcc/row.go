@@ -10,7 +10,8 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// A row is the value of a state key of leases, attachments and times to live:
+// A row is the value of a state key of leases, attachments, times to live and
+// segments:
 //
 //	crc32c 4 | format 1 | words, 8 each | tail
 //
@@ -20,6 +21,7 @@ import (
 //	lease       ttl in milliseconds | TS of the grant | attached keys | lease.inline
 //	attachment  none
 //	ttl         ttl in milliseconds | mod revision of the key
+//	segment     index of the entry | live keys at its end | appendSteps
 const (
 	rowFormat      = 1
 	rowHeaderBytes = 4 + 1

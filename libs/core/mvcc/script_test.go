@@ -31,7 +31,7 @@ import (
 //	state            published state
 //	restart          open the machine again at the published index
 //	trim max=N, discard
-//	changes          state keys of the change records
+//	changes          first and last revisions and blocks of the change records
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		s := &script{}
@@ -117,8 +117,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		defer view.Close()
 		it := view.Scan([]byte{prefixChange}, []byte{prefixChange + 1}, false)
 		for it.Next() {
-			revision, block, _ := decodeChangeKey(it.Key())
-			fmt.Fprintf(&out, "%d/%d ", revision, block)
+			r, _ := changeRecordAt(it)
+			fmt.Fprintf(&out, "%d-%d/%d ", r.first, r.last, r.block)
 		}
 		fmt.Fprintln(&out)
 	default:

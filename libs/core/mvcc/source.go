@@ -8,6 +8,7 @@ import (
 
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 	"github.com/kvorum/kvorum/libs/core/store"
+	"github.com/tidwall/btree"
 )
 
 // source reads user keys as of one TS: from a view of the store and, in front
@@ -15,8 +16,11 @@ import (
 type source struct {
 	view store.View
 	over *overlay // nil: nothing in front
-	ts   store.TS // versions of over after it are not seen
+	hot  *hot     // as of view; nil: none
+	ts   store.TS // versions of over after it are not seen; 0 for a view as of the end of an entry
 	buf  []byte   // for state keys
+	// segments are those of view, nil where its rows have to tell.
+	segments *btree.BTreeG[*segment]
 }
 
 // get reads the record of a key, without the chunks of its value. What it
@@ -37,6 +41,27 @@ func (s *source) get(key []byte) (rec record, found bool, err error) {
 	}
 	rec, err = decodeRecord(key, b)
 	return rec, err == nil, err
+}
+
+// head is get, but it may leave out the record's value.
+func (s *source) head(key []byte) (rec record, found bool, err error) {
+	if s.hot != nil {
+		if v := s.over.find(key, s.ts); v != nil {
+			return v.rec, !v.deleted, nil
+		}
+		if rec, found, known := s.hot.get(key); known {
+			return rec, found, nil
+		}
+	}
+	return s.get(key)
+}
+
+// headOr is head, or get where the value is wanted.
+func (s *source) headOr(key []byte, withValue bool) (record, bool, error) {
+	if withValue {
+		return s.get(key)
+	}
+	return s.head(key)
 }
 
 // value reads the value of a record into memory of its own.

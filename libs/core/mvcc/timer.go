@@ -51,7 +51,7 @@ func (b *batch) expire(r *command.Expire) (*kvpb.LeaseRevokeResponse, error) {
 	}
 	resp := &kvpb.LeaseRevokeResponse{}
 	for _, k := range r.Keys {
-		prev, found, err := b.src.get(k.Key)
+		prev, found, err := b.src.head(k.Key)
 		if err != nil {
 			return nil, err
 		}

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sort"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/kvorum/kvorum/libs/api"
 	"github.com/kvorum/kvorum/libs/api/kvpb"
 )
@@ -45,19 +43,21 @@ func (r *Events) Add(events []*kvpb.Event, revision, compacted int64) (changed b
 	return true
 }
 
-// shrink drops the oldest revisions while there is too much.
+// shrink drops the oldest revisions when there is too much: a quarter at once,
+// since what stays is copied.
 func (r *Events) shrink() {
+	if r.bytes <= r.bytesMax {
+		return
+	}
 	n := 0
-	for r.bytes > r.bytesMax && n < len(r.events) {
+	for r.bytes > r.bytesMax*3/4 && n < len(r.events) {
 		r.floor = r.events[n].Kv.ModRevision
 		for n < len(r.events) && r.events[n].Kv.ModRevision == r.floor {
 			r.bytes -= eventBytes(r.events[n])
 			n++
 		}
 	}
-	if n > 0 {
-		r.events = slices.Clone(r.events[n:])
-	}
+	r.events = slices.Clone(r.events[n:])
 }
 
 // Reset forgets everything: the state was exchanged for another.
@@ -93,4 +93,5 @@ func position(e *kvpb.Event) api.Position {
 	return api.Position{Revision: e.Kv.ModRevision, Sub: e.Sub}
 }
 
-func eventBytes(e *kvpb.Event) int { return proto.Size(e) + 64 }
+// eventBytes is about what an event takes in memory, and no less than in a message.
+func eventBytes(e *kvpb.Event) int { return len(e.Kv.Key) + len(e.Kv.Value) + 128 }

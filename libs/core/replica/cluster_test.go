@@ -48,7 +48,8 @@ type node struct {
 	role    replica.Role
 	applied uint64
 	disk    []pendingAppend
-	hung    bool
+	hung    bool // its disk
+	asleep  bool // its process; what is sent to it is lost
 	hard    *raftpb.HardState
 	waiting []waitingRead
 	sending *raftpb.Message // the snapshot under way from here
@@ -80,7 +81,7 @@ func newCluster(t *testing.T, seed uint64, size int) *cluster {
 	}
 	c.ids = conf.Voters
 	for _, id := range c.ids {
-		n := &node{c: c, id: id, retain: replica.Retention{Entries: 1000, Bytes: 1 << 30},
+		n := &node{c: c, id: id, retain: replica.Retention{Entries: 1000, EntryBytes: 1 << 30, Bytes: 1 << 30},
 			store: memstore.New(&raftpb.SnapshotMetadata{ConfState: conf, Index: &one, Term: &one})}
 		c.nodes[id] = n
 		n.start()
@@ -110,7 +111,7 @@ func (n *node) crash() {
 }
 
 func (n *node) Receive(from uint64, msgs []*raftpb.Message) {
-	if n.replica != nil {
+	if n.replica != nil && !n.asleep {
 		n.replica.Receive(from, msgs)
 	}
 }
@@ -127,7 +128,7 @@ func (c *cluster) run(d int64) {
 		c.now += ms
 		c.net.Deliver(c.now)
 		for _, id := range c.ids {
-			if n := c.nodes[id]; n.replica != nil {
+			if n := c.nodes[id]; n.replica != nil && !n.asleep {
 				n.step()
 			}
 		}

@@ -83,7 +83,7 @@ func (q *quorum) lastHeard(now int64) int64 {
 	return times[(len(times)-1)/2]
 }
 
-// campaign is what a follower does about a leader whose connection closed.
+// campaign is what a follower does about a leader that is gone.
 type campaign struct {
 	next  int64 // when to campaign, 0: not at all
 	until int64
@@ -109,6 +109,19 @@ func (r *Replica) PeerLost(id uint64) {
 		return
 	}
 	r.campaign = campaign{next: r.now + 1 + r.rank(id)*campaignStep, until: r.now + campaignFor}
+}
+
+// checkLeader takes a leader that was silent for ElectionTicks for lost: one that
+// hangs keeps its connections open. Raft's own timeout comes up to as much
+// later, and at random. Ticks are counted and not time, so that a node that slept
+// itself does not blame the leader.
+func (r *Replica) checkLeader() {
+	if r.silence++; r.silence >= r.cfg.Tuning.ElectionTicks {
+		r.silence = 0
+		if lead := r.rn.BasicStatus().Lead; lead != 0 {
+			r.PeerLost(lead)
+		}
+	}
 }
 
 // rank is this node's place by id among the voters other than one.

@@ -18,6 +18,14 @@ const (
 	// proposeBytesMax is where a step stops proposing entries: what waits goes
 	// into the next write.
 	proposeBytesMax = 4 << 20
+	// gatherDelay is how long proposals wait at most for the entry before theirs to
+	// be committed: longer than that takes in one data center, and little
+	// between two.
+	gatherDelay = Patience
+	// Patience is how long an owner may keep what Busy tells of to itself.
+	Patience = 4 * millisecond
+	// noticeDelay is how long followers may go without word of a new commit index.
+	noticeDelay = 5 * millisecond
 	// messageBytesMax bounds an append message, inflight* what is sent to a
 	// follower before it answers.
 	messageBytesMax  = 256 << 10
@@ -37,8 +45,9 @@ const (
 	// readRetryNanos is after how long a read round that raft silently
 	// dropped is begun again.
 	readRetryNanos = 200 * millisecond
-	// roundsMax is how many read rounds a node keeps under way.
-	roundsMax = 2
+	// roundsMax is how many read rounds a node keeps under way. What comes
+	// meanwhile shares the next one.
+	roundsMax = 1
 
 	// quorumSilence is how long a leader serves without hearing from a quorum.
 	quorumSilence = 500 * millisecond
@@ -62,6 +71,10 @@ type Tuning struct {
 	// EntryBytes is where an entry stops taking in commands, EntryCommands how
 	// many it takes at most, ProposeBytes where a step stops proposing entries.
 	EntryBytes, EntryCommands, ProposeBytes int
+	// GatherDelay is how long proposals wait at most for the entry before theirs,
+	// NoticeDelay how long a follower may go without word of a new commit index,
+	// in nanoseconds.
+	GatherDelay, NoticeDelay int64
 	// MessageBytes bounds an append message, InflightMessages and InflightBytes
 	// what is sent to a follower before it answers.
 	MessageBytes     uint64
@@ -86,6 +99,8 @@ func (t Tuning) filled() Tuning {
 	fill(&t.EntryBytes, entryBytesMax)
 	fill(&t.EntryCommands, store.MaxCommands)
 	fill(&t.ProposeBytes, proposeBytesMax)
+	fill(&t.GatherDelay, gatherDelay)
+	fill(&t.NoticeDelay, noticeDelay)
 	fill(&t.MessageBytes, messageBytesMax)
 	fill(&t.InflightMessages, inflightMessages)
 	fill(&t.InflightBytes, max(inflightBytes, t.MessageBytes))

@@ -15,6 +15,7 @@ type proposals struct {
 
 	waiting      []Proposal
 	waitingBytes int
+	since        int64 // the first one waits
 	proposed     []group
 	lost         []Proposal
 }
@@ -39,14 +40,18 @@ func (r *Replica) Propose(p Proposal) {
 		r.effects.Refused = append(r.effects.Refused, Refusal{p, CauseOverloaded})
 		return
 	}
+	if len(q.waiting) == 0 {
+		q.since = r.now
+	}
 	q.waiting = append(q.waiting, p)
 	q.waitingBytes += len(p.Command)
 }
 
-// propose turns waiting proposals into entries: at once while the disk is idle,
-// and otherwise when the append under way is done, so that all that came
-// meanwhile shares the next sync. One write takes ProposeBytes or little more:
-// a disk that is only busy must answer within diskSilence.
+// propose turns waiting proposals into entries: at once while no other entry is
+// under way, otherwise when those are committed, or have been waited for long
+// enough and the disk is idle, so that all that came meanwhile shares an entry and
+// a sync. One write takes ProposeBytes or little more: a disk that is only busy
+// must answer within diskSilence.
 func (r *Replica) propose() {
 	q, t := &r.proposals, &r.cfg.Tuning
 	if len(q.waiting) == 0 {
@@ -56,7 +61,7 @@ func (r *Replica) propose() {
 		r.refuseWaiting(CauseNoLeader)
 		return
 	}
-	for size := 0; len(q.waiting) > 0 && size < t.ProposeBytes && (r.disk.outstanding == 0 || len(q.waiting) >= t.EntryCommands); {
+	for size := 0; len(q.waiting) > 0 && size < t.ProposeBytes && (r.disk.outstanding == 0 && r.now >= q.due(t) || len(q.waiting) >= t.EntryCommands); {
 		g, data := q.gather(t)
 		size += len(data)
 		if err := r.rn.Propose(data); err != nil {
@@ -72,6 +77,14 @@ func (r *Replica) propose() {
 		}
 		q.proposed = append(q.proposed, g)
 	}
+}
+
+// due is when what waits may be proposed while the disk is idle: 0 for at once.
+func (q *proposals) due(t *Tuning) int64 {
+	if len(q.waiting) == 0 || len(q.proposed) == 0 {
+		return 0
+	}
+	return q.since + t.GatherDelay
 }
 
 func (r *Replica) refuseWaiting(cause Cause) {

@@ -44,14 +44,17 @@ type Replica struct {
 
 	now      int64
 	nextTick int64
+	silence  int     // ticks since a leader of this term was heard
 	applied  entryID // last entry whose effects are readable
 
 	proposals proposals
+	notices   notices
 	reads     reads
 	disk      disk
 	quorum    quorum
 	campaign  campaign
 	sending   *raftpb.Message // the snapshot under way to a follower
+	offered   bool            // raft has asked for one since the last Ready
 
 	role    Role
 	effects Effects
@@ -119,9 +122,11 @@ func (r *Replica) Advance(now int64) {
 	}
 	r.now = now
 	r.checkDisk()
+	r.sendNotices()
 	if !r.disk.silent {
 		r.maybeCampaign()
 		if now >= r.nextTick && !r.cfg.Replaced {
+			r.checkLeader()
 			r.rn.Tick()
 		}
 	}
@@ -133,10 +138,24 @@ func (r *Replica) Advance(now int64) {
 
 // Wake is when Advance is due again.
 func (r *Replica) Wake() int64 {
+	at := r.nextTick
 	if r.campaign.next != 0 && !r.disk.silent {
-		return min(r.nextTick, r.campaign.next)
+		at = min(at, r.campaign.next)
 	}
-	return r.nextTick
+	if len(r.notices.held) > 0 {
+		at = min(at, r.notices.due)
+	}
+	if due := r.proposals.due(&r.cfg.Tuning); due != 0 && r.disk.outstanding == 0 {
+		at = min(at, due)
+	}
+	return at
+}
+
+// Busy reports whether proposals, and whether reads, that come in now would wait
+// for what is under way: their owner need not hurry to bring them. What they wait
+// for ends with a message or an append, or is not worth more than Patience.
+func (r *Replica) Busy() (proposals, reads bool) {
+	return len(r.proposals.proposed) > 0, len(r.reads.rounds) >= roundsMax
 }
 
 // Receive takes messages from a peer. Messages that claim another sender or
@@ -148,6 +167,9 @@ func (r *Replica) Receive(from uint64, msgs []*raftpb.Message) {
 		if m.GetFrom() != from || m.GetTo() != r.cfg.ID || raft.IsLocalMsg(t) ||
 			t == raftpb.MsgProp || t == raftpb.MsgSnap || r.deaf(m) {
 			continue
+		}
+		if (t == raftpb.MsgHeartbeat || t == raftpb.MsgApp) && m.GetTerm() >= r.role.Term {
+			r.silence = 0
 		}
 		r.step(m)
 	}
@@ -244,6 +266,7 @@ func (r *Replica) Effects() Effects {
 			break // one of each a step: they are handed out in order
 		}
 	}
+	r.propose() // what waited for the entries that are committed
 	r.updateRole()
 	r.refuseBound()
 	e := r.effects
@@ -256,6 +279,7 @@ func (r *Replica) Pending() bool { return r.rn.HasReady() }
 
 // take sorts the messages of a Ready into effects.
 func (r *Replica) take(rd raft.Ready) {
+	r.offered = false
 	for _, rs := range rd.ReadStates {
 		r.releaseReads(rs)
 	}
@@ -269,7 +293,7 @@ func (r *Replica) take(rd raft.Ready) {
 			r.sending = m
 			r.effects.Snapshots = append(r.effects.Snapshots, m)
 		case !r.disk.silent:
-			r.effects.Send = append(r.effects.Send, m)
+			r.post(m)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,7 +40,7 @@ func randomFaults(t *testing.T, seed uint64) {
 		case p < 36:
 			n.hung = !n.hung
 		case p < 60 && n.replica != nil:
-			n.retain = replica.Retention{Entries: 5, Bytes: 1 << 10}
+			n.retain = replica.Retention{Entries: 5, EntryBytes: 1 << 10, Bytes: 1 << 10}
 			n.checkpoint()
 		case p < 500 && n.replica != nil && (n.role.Serving || c.rng.IntN(8) == 0):
 			n.propose(fmt.Sprint("c", i))
@@ -112,6 +113,34 @@ func TestDeadLeaderIsReplacedAtOnce(t *testing.T) {
 	c.until("another leader", func() bool { return c.leader() != nil })
 	if took := c.now - died; took > 300*ms {
 		t.Fatalf("it took %d virtual ms", took/ms)
+	}
+}
+
+// A leader that hangs with its connections open is replaced after one election
+// timeout; one that only pauses stays.
+func TestSilentLeaderIsReplaced(t *testing.T) {
+	c := healthy(t, 3)
+	for range 5 {
+		c.until("a leader", func() bool { return c.leader() != nil })
+		old := c.leader()
+		term := old.role.Term
+		old.asleep = true
+		c.run(800 * ms)
+		old.asleep = false
+		c.run(3000 * ms)
+		if old.role.Term != term || !old.role.Serving {
+			t.Fatalf("a pause deposed the leader of term %d: %+v", term, old.role)
+		}
+		old.asleep = true
+		began := c.now
+		c.until("another leader", func() bool {
+			return slices.ContainsFunc(c.ids, func(id uint64) bool { return id != old.id && c.nodes[id].role.Serving })
+		})
+		if took := c.now - began; took > 1200*ms {
+			t.Fatalf("it took %d virtual ms", took/ms)
+		}
+		old.asleep = false
+		c.until("the old one to follow", func() bool { return !old.role.Leading })
 	}
 }
 
@@ -190,7 +219,7 @@ func TestSnapshotAfterTruncation(t *testing.T) {
 	c.run(3000 * ms)
 	for _, id := range c.ids {
 		if n := c.nodes[id]; n != away {
-			n.retain = replica.Retention{Entries: 5, Bytes: 0}
+			n.retain = replica.Retention{Entries: 5, EntryBytes: 0, Bytes: 0}
 			n.checkpoint()
 		}
 	}

@@ -32,23 +32,23 @@ func (s snapshotOffer) InitialState() (*raftpb.HardState, *raftpb.ConfState, err
 // Snapshot describes the state at the last applied index. One transfer is under
 // way at a time; meanwhile none is offered.
 func (s snapshotOffer) Snapshot() (*raftpb.Snapshot, error) {
-	if s.r.sending != nil {
+	if s.r.sending != nil || s.r.offered {
 		return nil, raft.ErrSnapshotTemporarilyUnavailable
 	}
 	_, conf, err := s.Log.InitialState()
 	if err != nil {
 		return nil, err
 	}
+	s.r.offered = true
 	index, term := s.r.applied.index, s.r.applied.term
 	return &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{ConfState: conf, Index: &index, Term: &term}}, nil
 }
 
 // Retention says how much of the log is kept for followers.
 type Retention struct {
-	// Entries that every node keeps, as far as EntryBytes (if not 0) and Bytes
-	// allow, so that another node can catch up from whoever leads next.
-	Entries    uint64
-	EntryBytes uint64
+	// Entries that every node keeps, as far as EntryBytes allows, so that another
+	// node can catch up from whoever leads next.
+	Entries, EntryBytes uint64
 	// Bytes at most that are kept for a follower that does not answer.
 	Bytes uint64
 }
@@ -65,10 +65,7 @@ func (r *Replica) PlanTruncate(keep Retention) (index uint64) {
 	}
 	entries := keep.Entries
 	if perEntry := log.Bytes() / (last - first + 1); perEntry > 0 {
-		entries = min(entries, keep.Bytes/perEntry)
-		if keep.EntryBytes != 0 {
-			entries = min(entries, keep.EntryBytes/perEntry)
-		}
+		entries = min(entries, keep.EntryBytes/perEntry)
 	}
 	if last <= entries {
 		return 0

@@ -24,9 +24,9 @@ var ErrDiscontinuous = errors.New("feed: a page does not continue the one before
 const (
 	// pageBytes is how much one page is asked to hold.
 	pageBytes = 1 << 20
-	// wait is how long a node waits for something new. It is short, because a
-	// request to a node that dies is only given up after it.
-	wait = 200 * time.Millisecond
+	// wait is how long a node waits for something new. A request to a node that
+	// dies is given up after it, unless Again comes before.
+	wait = 2 * time.Second
 	// graceMin and graceMax bound how much longer than the wait an answer may
 	// take; it doubles each time it was too short.
 	graceMin = 200 * time.Millisecond
@@ -82,6 +82,10 @@ func (s *State) Failed(late bool) {
 	s.spent = s.any
 	s.any = !s.any
 }
+
+// Again takes that the question under way was given up, because the leader is
+// another one.
+func (s *State) Again() { s.any, s.grace, s.pause = false, graceMin, pauseMin }
 
 // Restart goes on from another position: what followed is compacted.
 func (s *State) Restart(after api.Position) { *s = *New(after) }
