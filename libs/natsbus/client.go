@@ -97,14 +97,14 @@ func clientOptions(cfg ClientConfig) (opts *server.Options, password string, err
 		MaxPending: ClientPendingBytes, WriteDeadline: ClientWriteDeadline,
 		PingInterval: 20 * time.Second, MaxPingsOut: 2,
 		LameDuckDuration: LameDuckWithin, LameDuckGracePeriod: LameDuckWithin / 20,
-		SystemAccount: accountSystem,
+		NoSystemAccount: true, // nobody listens, and it takes a route connection of its own
 		Cluster: server.ClusterOpts{
 			Name: cfg.ClusterName,
 			Host: routeHost, Port: routePort,
 			Username: routeUser, Password: secret, AuthTimeout: 2,
-			NoAdvertise: true, PoolSize: 1,
-			PinnedAccounts: []string{accountKV, accountFeed, accountSystem},
-			PingInterval:   time.Second, MaxPingsOut: 2, WriteDeadline: 5 * time.Second,
+			// The feed has a connection of its own, the clients what is left.
+			NoAdvertise: true, PoolSize: 1, PinnedAccounts: []string{accountFeed},
+			PingInterval: time.Second, MaxPingsOut: 2, WriteDeadline: 5 * time.Second,
 		},
 		Routes: routes,
 	}
@@ -115,7 +115,7 @@ func clientOptions(cfg ClientConfig) (opts *server.Options, password string, err
 // addClientAccounts defines who may connect and do what.
 func addClientAccounts(opts *server.Options, public bool, password string) error {
 	kv, feed := server.NewAccount(accountKV), server.NewAccount(accountFeed)
-	opts.Accounts = []*server.Account{kv, feed, server.NewAccount(accountSystem)}
+	opts.Accounts = []*server.Account{kv, feed}
 	opts.Users = []*server.User{
 		internalUser(userService, password, kv),
 		internalUser(userInternal, password, feed),

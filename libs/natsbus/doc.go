@@ -4,8 +4,8 @@
 // messages, snapshots and requests passed from one node to another. No client
 // can reach it: its client listener is on loopback and admits connections from
 // inside the process only, and a route needs the cluster's secret. Each kind of
-// traffic has an account of its own, pinned to its own route connection, so
-// that a snapshot cannot delay a heartbeat.
+// traffic has an account of its own; Raft's messages and snapshots also have
+// their own route connections, so that a snapshot cannot delay a heartbeat.
 //
 // The client bus (StartClient) is public: clients, the services that answer
 // them and the fan-out meet there. What happens on it, floods and slow readers

@@ -15,12 +15,13 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// The accounts of the peer bus. Each has its own route connection to each peer.
+// The accounts of the peer bus. Raft's messages and snapshots have a route
+// connection of their own to each peer. Requests have what is left: there are
+// not more, since both sides ping each all the time.
 const (
 	accountRaft     = "RAFT"
 	accountSnapshot = "SNAP"
 	accountForward  = "FWD"
-	accountSystem   = "SYS"
 )
 
 // Subjects of the peer bus; each is followed by the id of the node it is for.
@@ -144,23 +145,20 @@ func (b *PeerBus) options() (opts *server.Options, password string, err error) {
 		ServerName: b.cfg.Name,
 		Host:       "127.0.0.1", Port: server.RANDOM_PORT,
 		MaxPayload: peerPayloadBytesMax, MaxPending: pendingBytes,
-		SystemAccount: accountSystem,
+		NoSystemAccount: true, // nobody listens, and it takes a route connection of its own
 		Cluster: server.ClusterOpts{
 			Name: fmt.Sprintf("kvorum-%016x", b.cfg.ClusterID),
 			Host: host, Port: port,
 			Username: routeUser, Password: secret, AuthTimeout: 2,
-			NoAdvertise: true, PoolSize: 1,
+			NoAdvertise: true, PoolSize: 1, PinnedAccounts: []string{accountRaft, accountSnapshot},
 			PingInterval: time.Second, MaxPingsOut: 2, WriteDeadline: 2 * time.Second,
 		},
 		Routes: routes,
 	}
-	for _, name := range []string{accountRaft, accountSnapshot, accountForward, accountSystem} {
+	for _, name := range []string{accountRaft, accountSnapshot, accountForward} {
 		acc := server.NewAccount(name)
 		opts.Accounts = append(opts.Accounts, acc)
-		opts.Cluster.PinnedAccounts = append(opts.Cluster.PinnedAccounts, name)
-		if name != accountSystem {
-			opts.Users = append(opts.Users, internalUser(name, password, acc))
-		}
+		opts.Users = append(opts.Users, internalUser(name, password, acc))
 	}
 	return opts, password, nil
 }

@@ -170,7 +170,7 @@ func TestForeignFramesAreDropped(t *testing.T) {
 	}
 }
 
-// Each account has a route connection of its own to each peer.
+// Raft and snapshots have each a route connection of their own to each peer.
 func TestAccountsArePinned(t *testing.T) {
 	buses, _ := startPeers(t, 3)
 	pinned := func() map[string]uint64 {
@@ -186,12 +186,12 @@ func TestAccountsArePinned(t *testing.T) {
 		}
 		return got
 	}
-	mustEventually(t, "four accounts for each of two peers", func() bool { return len(pinned()) == 8 })
+	mustEventually(t, "two accounts for each of two peers", func() bool { return len(pinned()) == 4 })
 	rids := map[uint64]bool{}
 	for _, rid := range pinned() {
 		rids[rid] = true
 	}
-	if len(rids) != 8 {
+	if len(rids) != 4 {
 		t.Errorf("connections are shared: %v", pinned())
 	}
 }

@@ -14,7 +14,7 @@ import (
 // what a quorum confirms, this node answers reads only if there is no leader,
 // and says that it is not ready. So it begins.
 func (n *Node) watchLag(ctx context.Context) {
-	ticker := time.NewTicker(100 * time.Millisecond)
+	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	var probed time.Time
 	for {

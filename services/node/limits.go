@@ -50,8 +50,9 @@ const (
 	// checkpointEvery and checkpointBytes say when the state is made durable.
 	checkpointEvery = 2 * time.Second
 	checkpointBytes = 16 << 20
-	// spaceEvery is how often the disk is looked at.
-	spaceEvery = 250 * time.Millisecond
+	// lookEvery is how often the disk's space and the reads that wait are looked
+	// at, together, so that an idle node is woken once for both.
+	lookEvery = 250 * time.Millisecond
 	// keepEntries, or keepEntryBytes of them, are kept in every node's log behind
 	// the checkpoint: a start reads them all, and the log's compactions write them
 	// again and again.

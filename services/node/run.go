@@ -105,13 +105,13 @@ func serve(ctx context.Context, cfg Config) (err error) {
 func (n *Node) startWorkers(wg *sync.WaitGroup, ctx context.Context) {
 	n.checkSpace()
 	wg.Go(func() { n.watchSpace(ctx) })
+	wg.Go(func() { n.watchLag(ctx) })
 	wg.Go(func() { n.consensus.run(ctx) })
 	wg.Go(func() { n.appender.run(ctx) })
 	wg.Go(func() { n.applier.run(ctx) })
 	wg.Go(func() { n.locks.run(ctx) })
 	wg.Go(func() { n.keeper.run(ctx) })
 	wg.Go(func() { n.follow(ctx) })
-	wg.Go(func() { n.watchLag(ctx) })
 	wg.Go(func() { n.watchDigests(ctx) })
 	if n.joining.replaced() {
 		wg.Go(func() { n.joining.vouch(ctx) })

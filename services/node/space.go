@@ -35,7 +35,7 @@ func txnGrows(t *kvpb.TxnRequest) bool {
 
 // watchSpace checks the disk until ctx ends, often: others may fill it.
 func (n *Node) watchSpace(ctx context.Context) {
-	ticker := time.NewTicker(spaceEvery)
+	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
 		select {
