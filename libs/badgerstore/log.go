@@ -22,11 +22,10 @@ type raftLog struct {
 	db   *badger.DB
 
 	// write is held by Append and Truncate; it guards the fields up to view.
-	write      sync.Mutex
-	compactors *compactors
-	mem        *memFiles
-	meta       *meta // as last committed
-	failed     error // the first error of a write or flush, which is final
+	write  sync.Mutex
+	mem    *memFiles
+	meta   *meta // as last committed
+	failed error // the first error of a write or flush, which is final
 
 	// view is what readers see. It is replaced, never changed.
 	mu     sync.RWMutex
@@ -50,7 +49,7 @@ func openLog(dir string, opts options, bootstrap *raftpb.SnapshotMetadata, initi
 	if err != nil {
 		return nil, err
 	}
-	l := &raftLog{dir: dir, opts: opts, db: db, compactors: tend(db, quietAfter)}
+	l := &raftLog{dir: dir, opts: opts, db: db}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.close())
@@ -135,7 +134,6 @@ func (l *raftLog) load() error {
 // commit writes one transaction: next as the meta record, puts, and deletions.
 // It is not on the device before sync. With a nil next the meta record stays.
 func (l *raftLog) commit(next *meta, puts []*badger.Entry, deletes [][]byte) error {
-	l.compactors.wrote()
 	txn := l.db.NewTransaction(true)
 	defer txn.Discard()
 	for _, p := range puts {
@@ -214,6 +212,5 @@ func (l *raftLog) close() error {
 	if l.mem != nil {
 		l.mem.close()
 	}
-	l.compactors.close()
 	return closeBadger(l.dir, l.db, l.failed != nil)
 }

@@ -31,9 +31,8 @@ const (
 
 // state implements store.State.
 type state struct {
-	dir        string
-	db         *badger.DB
-	compactors *compactors
+	dir string
+	db  *badger.DB
 
 	// open is read-locked by everything that is inside the database and
 	// written by close alone.
@@ -58,7 +57,7 @@ func openState(dir string, opts options) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &state{dir: dir, db: db, compactors: tend(db, quietAfter), views: make(map[*stateView]struct{})}
+	s := &state{dir: dir, db: db, views: make(map[*stateView]struct{})}
 	mark, err := s.readMark()
 	if err != nil {
 		return nil, errors.Join(err, s.close())
@@ -93,7 +92,6 @@ func (s *state) Write(muts []store.Mutation) error {
 			return fmt.Errorf("badgerstore: %w", err)
 		}
 	}
-	s.compactors.wrote()
 	releaseBuffers(s.db)
 	batch := s.db.NewManagedWriteBatch()
 	defer batch.Cancel()
@@ -265,7 +263,6 @@ func (s *state) close() error {
 	s.failMu.Lock()
 	failed := s.failed != nil
 	s.failMu.Unlock()
-	s.compactors.close()
 	return closeBadger(s.dir, s.db, failed)
 }
 

@@ -1,2 +1,0 @@
-// Package badgerstore declares functions without a body (compactors.go): the
-// compiler takes those only beside a file of this kind.
