@@ -41,8 +41,8 @@ func NewFollower(nc *nats.Conn, after api.Position, log *slog.Logger) *Follower 
 	return &Follower{nc: nc, state: feedstate.New(after), log: log, giveUp: func(error) {}}
 }
 
-// Again has the leader asked anew, because it is another one: it would take
-// seconds until it shows that the one before answers no more.
+// Again has the leader asked anew, because it is another one, or because the
+// answer may be lost with a route: it would take seconds until that shows.
 func (f *Follower) Again() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -266,8 +266,8 @@ func (f *fan) beat() {
 	f.later(int64(fanout.BeatEvery), func() {
 		f.beat()
 		f.input(func() {
-			if f.rules.Begun() {
-				f.rules.Beat()
+			if f.rules.Begun() && f.rules.Beat(f.routeSet()) {
+				f.again()
 			}
 		})
 	})
@@ -284,9 +284,8 @@ func (f *fan) ask() {
 	f.call(true, int64(patience), func(n *node, reply func(any, error)) { f.b.feeds[n].grant(request, reply) }, func(a any, err error) {
 		answer, _ := a.(*kvpb.GrantResponse)
 		f.input(func() {
-			if f.rules.Answered(sent, answer, err == errLate) && f.asks {
-				f.feed.Again()
-				f.follow()
+			if f.rules.Answered(sent, answer, err == errLate) {
+				f.again()
 			}
 		})
 		switch {

@@ -126,6 +126,14 @@ func (f *feed) grant(r *kvpb.GrantRequest, reply func(any, error)) {
 	})
 }
 
+// again gives up the question for a page that is under way, and asks anew.
+func (f *fan) again() {
+	if f.asks {
+		f.feed.Again()
+		f.follow()
+	}
+}
+
 // follow asks for the next page of the feed, for ever.
 func (f *fan) follow() {
 	q := f.feed.Next(f.w.rng.Int64N)

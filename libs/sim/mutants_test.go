@@ -172,7 +172,7 @@ func watches(o *sim.Options) {
 // routes have routes break all the time, under many watchers.
 func routes(o *sim.Options) {
 	watches(o)
-	o.Watchers, o.HarmMillis, o.Faults = 4, 500, sim.Weights{FanoutCut: 1}
+	o.Watchers, o.HarmMillis, o.Faults = 4, 100, sim.Weights{FanoutCut: 1}
 }
 
 // options are those of a mistake's run.

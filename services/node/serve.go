@@ -183,9 +183,11 @@ func (s *service) subscribeAll(leader bool) (subs []*nats.Subscription, err erro
 	return subs, nil
 }
 
+// subscribeLeader takes what the fan-out asks of the leader. There is no queue
+// group: a leader that was replaced and hangs would get its share.
 func (s *service) subscribeLeader() (subs []*nats.Subscription, err error) {
 	for subject, h := range map[string]nats.MsgHandler{subjectFeedLeader: s.node.feed.serve, subjectFeedGrant: s.node.grants.serve} {
-		sub, err := s.listen(s.inner, subject, queueNodes, h)
+		sub, err := s.listen(s.inner, subject, "", h)
 		if err != nil {
 			return subs, err
 		}

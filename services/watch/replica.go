@@ -155,7 +155,9 @@ func (r *replica) loop(ctx context.Context) error {
 			r.rules.Released()
 			renew.Reset(0)
 		case <-beat.C:
-			r.rules.Beat()
+			if r.rules.Beat(r.routes()) {
+				r.feed.Again()
+			}
 		case err := <-r.lost:
 			return err
 		case <-ctx.Done():

@@ -38,6 +38,7 @@ type Replica struct {
 	patience  Instant // with it
 	heard     Instant // when progress of another holder came last; 0: never
 	term      uint64  // of the leader that answered last
+	routes    uint64  // at the last beat
 }
 
 // NewReplica makes a replica whose name is unique per life.
@@ -110,8 +111,15 @@ func (r *Replica) Progress(through api.Position, now Instant) {
 // Released takes that the holder gave the grant up.
 func (r *Replica) Released() { r.heard = 0 }
 
-// Beat is due every BeatEvery.
-func (r *Replica) Beat() { r.publisher.Beat() }
+// Beat is due every BeatEvery, with the routes as for Publisher.Over. again: they
+// are others than at the last beat. What the feed was asked may be lost with one:
+// ask anew.
+func (r *Replica) Beat(routes uint64) (again bool) {
+	r.publisher.Beat()
+	again = r.routes != routes
+	r.routes = routes
+	return again
+}
 
 // Settle makes the role follow the grant. changed tells that it did; then
 // requests are taken while it holds the grant, and only then.

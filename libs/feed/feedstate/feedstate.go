@@ -83,8 +83,7 @@ func (s *State) Failed(late bool) {
 	s.any = !s.any
 }
 
-// Again takes that the question under way was given up, because the leader is
-// another one.
+// Again takes that the question under way was given up.
 func (s *State) Again() { s.any, s.grace, s.pause = false, graceMin, pauseMin }
 
 // Restart goes on from another position: what followed is compacted.
