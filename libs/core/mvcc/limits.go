@@ -16,7 +16,7 @@ const (
 	// eventPageMax is how many events one call of Events gives by default.
 	eventPageMax = 10_000
 	// segmentKeysMax is how many live keys are counted together.
-	segmentKeysMax = 512
+	segmentKeysMax = 128
 	// leaseListMax is how many ids one call of Leases gives.
 	leaseListMax = 10_000
 	// principalBytesMax and requestHashBytesMax bound what is remembered with a
