@@ -24,7 +24,7 @@ type profileText struct {
 }
 
 // profileLines is how many functions a summary has.
-const profileLines = 15
+const profileLines = 7
 
 // profiler saves CPU profiles of our processes, as DIR/ROW.PROCESS.pprof.
 type profiler struct {
