@@ -110,8 +110,8 @@ func (p profiler) summaries(ctx context.Context, row string) (texts []profileTex
 	return texts, nil
 }
 
-// fileLines are of the profile's file and say nothing here.
-var fileLines = regexp.MustCompile(`(?m)^(File|Build ID|Type|Time): .*\n`)
+// fileLines are of the profile's file and of what is left out, and say nothing here.
+var fileLines = regexp.MustCompile(`(?m)^((File|Build ID|Type|Time): |Showing |Dropped ).*\n`)
 
 func (p profiler) top(ctx context.Context, row, process string, order ...string) (string, error) {
 	args := slices.Concat([]string{"tool", "pprof", "-top", fmt.Sprint("-nodecount=", profileLines)}, order, []string{p.path(row, process)})
