@@ -156,7 +156,8 @@ func decodeChangeRecord(recordKey, b []byte) (r changeRecord, err error) {
 	}
 	r.complete, r.first = b[5] == 1, int64(binary.BigEndian.Uint64(b[6:]))
 	r.index, r.rest = binary.BigEndian.Uint64(b[14:]), b[changeHeaderBytes:]
-	if r.at.Revision = r.first - 1; r.first > r.last || r.first < r.last && (r.block > 0 || !r.complete) {
+	if r.at.Revision = r.first - 1; b[5] > 1 || store.At(r.index, 0).Index() != r.index ||
+		r.first > r.last || r.first < r.last && (r.block > 0 || !r.complete) {
 		return r, r.malformed()
 	}
 	return r, nil
