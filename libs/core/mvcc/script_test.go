@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestScripts runs testdata/*. Requests are written as prototext, one a line.
+// TestScripts runs testdata/scripts. Requests are written as prototext, one a line.
 //
 //	new [dedup-ids=N] [dedup-bytes=N] [dedup-result=N] [delete-keys=N] [lease-keys=N] [answer-bytes=N] [events=N]
 //	apply            commands; a line "--" begins the next entry, "" an empty entry;
@@ -33,7 +33,7 @@ import (
 //	trim max=N, discard
 //	changes          first and last revisions and blocks of the change records
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		s := &script{}
 		s.reset(defaultLimits)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string { return s.run(t, d) })
